@@ -1,0 +1,103 @@
+"""Which library does an array belong to?  NumPy on the host, CuPy on a GPU: one code path for both.
+
+Every primitive asks `xp = array_module(x)` and then writes `xp.exp(x)`: the array itself says where the work
+is done, so there is no global switch and no `device` argument below the place where an array is born. This is the
+only file that knows CuPy. Read next: parameters.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from autograd.extend import Box, VSpace
+from autograd.numpy.numpy_boxes import ArrayBox
+from autograd.numpy.numpy_vspaces import ArrayVSpace
+
+Array: TypeAlias = Any  # np.ndarray, cupy.ndarray or, while a gradient is taken, autodiff.Traced around one
+Device: TypeAlias = Literal["cpu", "cuda"]
+
+_modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float64, np.float32, np.float16, float, int, bool), np)
+
+
+def array_module(x: Array) -> Any:
+    """The module whose functions work on x: numpy or cupy.
+
+    Raises TypeError if x is no array of either.
+    """
+    try:
+        return _modules[type(x)]
+    except KeyError:
+        return _first_sight(x)
+
+
+def register_array_type(array_type: type, module: Any) -> None:
+    """Make arrays of `array_type` differentiable, with the functions of `module` (which has NumPy's names)."""
+    _modules[array_type] = module
+    if array_type not in Box.type_mappings:
+        ArrayBox.register(array_type)  # autograd.grad and friends work on it too
+        VSpace.register(array_type, lambda value: _DeviceVSpace(value, module))
+
+
+def use_cupy() -> ModuleType:
+    """Import CuPy, register its arrays and return it.
+
+    Raises RuntimeError, in one line, if CuPy is not installed or finds no usable GPU.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            f"device 'cuda' needs CuPy: pip install 'minigan[cuda12]' or 'minigan[cuda13]' ({error})"
+        ) from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"device 'cuda' needs an NVIDIA GPU and driver; CuPy says: {error}") from None
+    if count == 0:
+        raise RuntimeError("device 'cuda' needs an NVIDIA GPU; CuPy finds none")
+    register_array_type(cupy.ndarray, cupy)
+    return cupy
+
+
+def to_device(x: Array, device: Device = "cpu") -> Array:
+    """x on `device`: 'cpu' gives a NumPy array, 'cuda' a CuPy array. No copy if it is there already."""
+    if device == "cpu":
+        return to_host(x)
+    if device == "cuda":
+        return use_cupy().asarray(x)
+    raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}")
+
+
+def to_host(x: Array) -> np.ndarray:
+    """x as a NumPy array. A CuPy array is copied, which waits for the GPU."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def _first_sight(x: Array) -> Any:
+    # A CuPy array that came in by another door than use_cupy(): its module is imported already.
+    if type(x).__module__.split(".")[0] == "cupy":
+        cupy = sys.modules["cupy"]
+        register_array_type(cupy.ndarray, cupy)
+        return cupy
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np
+    raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}")
+
+
+class _DeviceVSpace(ArrayVSpace):
+    """What HIPS autograd asks of a vector space, answered on the array's own device."""
+
+    def __init__(self, value: Array, module: Any) -> None:
+        self.shape, self.dtype, self.module = value.shape, value.dtype, module
+
+    def zeros(self) -> Array:
+        return self.module.zeros(self.shape, dtype=self.dtype)
+
+    def ones(self) -> Array:
+        return self.module.ones(self.shape, dtype=self.dtype)
+
+    def _inner_prod(self, x: Array, y: Array) -> Array:
+        return (x * y).sum()

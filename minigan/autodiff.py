@@ -1,0 +1,268 @@
+"""Reverse-mode differentiation: a tape that is written forwards and read backwards.
+
+For loss = f_n(... f_2(f_1(x))) the chain rule gives, from the last operation to the first,
+
+    d loss / d x_k  =  sum over the operations that read x_k of   (d y / d x_k)^T  (d loss / d y).
+
+While a loss is computed, each array that depends on the parameters is wrapped in a `Traced` box, and each operation
+(`primitive`) appends a node to the tape: who its parents are, and a function from dy = d loss / d y to all the
+parents' dx. `sweep` pops the tape: children come off before their parents, so when a node is popped its dy is complete.
+
+A derivative (`defvjp`) is itself written in primitives. So when the arrays it meets are traced by an outer gradient,
+it is recorded like anything else, and gradients of gradients to any order come without further rules.
+
+The boxes and trace levels are those of HIPS autograd, so `autograd.grad` and its checkers work on minigan's primitives.
+Its containers and its backward pass are replaced, for speed: one leaf an array, no sorting, one closure an operation.
+This is the only file that touches its internals.
+Read next: primitives/elementwise.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autograd.core import VJPNode, primitive_vjps
+from autograd.tracer import Box, getval, trace_stack
+
+from minigan.arrays import Array, array_module
+from minigan.parameters import Parameters
+
+__all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad"]
+
+
+def value_and_grad(loss: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Any]]:
+    """The function (params, *rest) -> (loss(params, *rest), its gradient with respect to params).
+
+    Only the first argument moves. Whatever else the loss reads, the other player's parameters included, is plain
+    numbers to it, so nothing has to be detached or frozen and no gradient is computed that nobody asked for.
+
+    Args:
+        loss: returns a scalar, shape (); with has_aux, a pair of that scalar and anything else (logs, scores), which
+            is handed back without tracing: ((loss, aux), gradient).
+
+    params: a float array, Parameters, or a dict of float arrays. The gradient has the same kind and names; an array
+    that the loss does not read gets zeros. Parameters get Parameters, whose `flat` is the whole gradient in a row.
+    Gradients nest to any order.
+
+    Raises:
+        TypeError: if params are not float arrays.
+        ValueError: if the loss is not a scalar or does not depend on params at all.
+    """
+
+    @functools.wraps(loss)
+    def value_and_gradient(params: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:
+        arrays = params if isinstance(params, dict) else {"": params}
+        for name, a in arrays.items():
+            _check_float(name, a)
+        tape: list[_TapeNode] = []
+        with _tracing:  # HIPS keeps one stack of trace levels for the whole process: one thread at a time
+            trace_stack.top += 1
+            try:
+                level = trace_stack.top
+                leaves = {name: Traced(a, level, _leaf(tape)) for name, a in arrays.items()}
+                traced = leaves[""] if arrays is not params else _like(params, leaves)
+                result = loss(traced, *rest, **options)
+            finally:
+                trace_stack.top -= 1
+            value, aux = result if has_aux else (result, None)
+            value = _sweep_from(value, level, tape)
+            grads = {name: _leaf_gradient(leaf) for name, leaf in leaves.items()}
+        gradient = grads[""] if arrays is not params else _like(params, grads)
+        return ((value, _untraced(aux, level)) if has_aux else value), gradient
+
+    return value_and_gradient
+
+
+def grad(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """The function (params, *rest) -> gradient of loss with respect to params. See value_and_grad."""
+    both = value_and_grad(loss)
+
+    @functools.wraps(loss)
+    def gradient(params: Any, *rest: Any, **options: Any) -> Any:
+        return both(params, *rest, **options)[1]
+
+    return gradient
+
+
+def stop_gradient(x: Array) -> Array:
+    """The numbers of x, as a constant to every gradient being taken."""
+    return getval(x)
+
+
+class Traced(Box):
+    """An array while it is watched: its value, the level of the gradient that watches, its node on the tape.
+
+    Its operators + - * / ** @ [] are primitives (primitives/operators.py puts them here). NumPy's functions refuse it;
+    use minigan.primitives.
+    """
+
+    __slots__ = ()
+    __array_ufunc__ = None  # so that ndarray * Traced is left to Traced.__rmul__
+
+    shape = property(lambda self: self._value.shape)
+    ndim = property(lambda self: self._value.ndim)
+    size = property(lambda self: self._value.size)
+    dtype = property(lambda self: self._value.dtype)
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __repr__(self) -> str:
+        return f"Traced({self._value!r})"
+
+
+Traced.register(Traced)  # a box around a box (a gradient inside a loss) is a Traced again
+
+
+def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
+    """Make the array function f an operation that gradients can see through. Its derivative is given by defvjp.
+
+    f itself only ever meets plain arrays. If gradients are nested, the innermost traced arguments are peeled off
+    first and the call repeats one level below, so that each level records the operation on its own tape.
+    """
+    signature = inspect.signature(f)
+
+    @functools.wraps(f)
+    def op(*args: Any, **kwargs: Any) -> Array:
+        level = -1
+        for a in args:
+            if type(a) in _boxes and a._trace > level:
+                level = a._trace
+        if kwargs and any(type(a) in _boxes for a in kwargs.values()):
+            bound = signature.bind(*args, **kwargs)  # a derivative is looked up by position
+            bound.apply_defaults()
+            return op(*bound.args)
+        if level < 0:
+            return f(*args, **kwargs)
+        values, argnums, parents, deeper = list(args), [], [], False
+        for i, a in enumerate(args):
+            if type(a) in _boxes:
+                if a._trace == level:
+                    box = a
+                    values[i] = a._value
+                    argnums.append(i)
+                    parents.append(a._node)
+                deeper = deeper or type(values[i]) in _boxes
+        y = (op if deeper else f)(*values, **kwargs)
+        return type(box)(y, level, type(box._node)(y, op, values, kwargs, argnums, parents))
+
+    return op
+
+
+def defvjp(op: Callable[..., Array], *makers: Callable[..., Any] | None) -> None:
+    """Give op's derivative, argument by argument: maker(y, *args) -> (dy -> dx).
+
+    VJP is vector-Jacobian product: dx = (dy/dx)^T dy. An argument with None, or none, has no derivative.
+    """
+    names = list(inspect.signature(op).parameters)
+    all_makers = [
+        (makers[i] if i < len(makers) else None) or _no_derivative(op.__name__, name) for i, name in enumerate(names)
+    ]
+
+    def vjp_maker(argnums: Any, y: Array, args: Any, kwargs: Any) -> Callable[[Array], tuple[Array, ...]]:
+        if len(argnums) == 1:
+            vjp = all_makers[argnums[0]](y, *args, **kwargs)
+            return lambda dy: (vjp(dy),)
+        vjps = [all_makers[i](y, *args, **kwargs) for i in argnums]
+        return lambda dy: tuple([vjp(dy) for vjp in vjps])
+
+    primitive_vjps[op] = vjp_maker
+
+
+def defvjp_joint(op: Callable[..., Array], maker: Callable[..., Any]) -> None:
+    """Give op's derivative for all arguments at once, where they share work: maker(argnums, y, *args) -> (dy -> dxs).
+
+    argnums lists the positions of the traced arguments; dxs is the tuple of their gradients in that order.
+    """
+    primitive_vjps[op] = lambda argnums, y, args, kwargs: maker(argnums, y, *args, **kwargs)
+
+
+_boxes = Box.types
+_tracing = threading.RLock()
+
+
+class _TapeNode(VJPNode):
+    """One operation on the tape. HIPS makes each new node of its parents' class, so leaves of it are enough."""
+
+    __slots__ = ("grad", "tape")  # beside VJPNode's parents and vjp
+
+    parents: Any
+    vjp: Any
+
+    def __init__(self, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any, parents: Any) -> None:
+        self.vjp = primitive_vjps[op](argnums, y, args, kwargs)
+        self.parents = parents
+        self.grad = None
+        self.tape = parents[0].tape
+        self.tape.append(self)
+
+
+def _leaf(tape: list[_TapeNode]) -> _TapeNode:
+    """A node that only collects its gradient. It is not on the tape: there is nothing behind it."""
+    node: _TapeNode = _TapeNode.__new__(_TapeNode)
+    node.grad, node.tape = None, tape
+    return node
+
+
+def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
+    """Run the tape backwards from the scalar `value`; the leaves' nodes then hold their gradients."""
+    if type(value) not in _boxes or value._trace != level:
+        raise ValueError("the loss does not depend on the parameters (the first argument)")
+    if value.shape != ():
+        raise ValueError(f"expected a scalar loss, shape (), got shape {value.shape}: take its mean or sum")
+    number = getval(value)
+    value._node.grad = array_module(number).ones((), number.dtype)
+    while tape:
+        node = tape.pop()  # and with it goes what its closure kept: memory falls as the sweep proceeds
+        dy, node.grad = node.grad, None
+        if dy is None:  # computed on the way, but the loss does not depend on it
+            continue
+        for parent, dx in zip(node.parents, node.vjp(dy), strict=True):
+            parent.grad = dx if parent.grad is None else parent.grad + dx
+    return value._value
+
+
+def _leaf_gradient(leaf: Traced) -> Array:
+    if leaf._node.grad is not None:
+        return leaf._node.grad
+    return array_module(getval(leaf)).zeros_like(getval(leaf))
+
+
+def _like(params: Mapping[str, Array], values: dict[str, Any]) -> Any:
+    """The names of `params` with other values; a flat Parameters where they are plain arrays."""
+    if not isinstance(params, Parameters):
+        return values
+    if any(type(v) in _boxes for v in values.values()):
+        return params.replaced(values)
+    return Parameters(values)
+
+
+def _no_derivative(op: str, argument: str) -> Callable[..., Any]:
+    def maker(*_: Any, **__: Any) -> Any:
+        raise TypeError(f"{op} has no derivative with respect to its argument {argument!r}")
+
+    return maker
+
+
+def _untraced(aux: Any, level: int) -> Any:
+    """aux with the boxes of this level opened, through tuples, lists and dicts."""
+    if type(aux) in _boxes:
+        return aux._value if aux._trace == level else aux
+    if isinstance(aux, dict):
+        return {k: _untraced(v, level) for k, v in aux.items()}
+    if isinstance(aux, tuple) and hasattr(aux, "_fields"):
+        return type(aux)(*(_untraced(v, level) for v in aux))
+    if isinstance(aux, (tuple, list)):
+        return type(aux)(_untraced(v, level) for v in aux)
+    return aux
+
+
+def _check_float(name: str, a: Any) -> None:
+    dtype = getattr(a, "dtype", None)
+    if dtype is None or dtype.kind != "f":
+        got = type(a).__name__ if dtype is None else f"dtype {dtype}"
+        raise TypeError(f"gradients are taken of float arrays; got {got}" + (f" for {name!r}" if name else ""))

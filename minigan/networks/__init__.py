@@ -1,0 +1,1 @@
+"""One architecture from one source a file."""

@@ -1,0 +1,110 @@
+"""A player's numbers: a dict from PyTorch state_dict names to arrays, all of them views of one flat vector.
+
+    g = G.init(rng)          # Parameters
+    g["map1.weight"]         # one array, shaped as PyTorch shapes it
+    g.flat                   # all of them in a row: what the optimizer moves, in a handful of whole-vector operations
+    g.buffers                # numbers that ride along without being trained (running statistics of batch norm)
+
+Read next: autodiff.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minigan.arrays import Array, Device, array_module, to_device
+
+
+class Parameters(dict[str, Array]):
+    """Named arrays of one float dtype on one device, stored in one contiguous vector.
+
+    Args:
+        arrays: name -> array. Their numbers are copied into a new flat vector.
+        buffers: name -> array; kept as they are.
+
+    Attributes:
+        flat: the vector, shape (total size,). The arrays are views of it: write to either and both change.
+            None while the values are being traced by a gradient.
+        buffers: a plain dict.
+
+    Raises:
+        TypeError: if the arrays are not all of one float dtype.
+    """
+
+    __slots__ = ("buffers", "flat")
+
+    flat: Array
+    buffers: dict[str, Array]
+
+    def __init__(self, arrays: Mapping[str, Array], buffers: Mapping[str, Array] | None = None) -> None:
+        super().__init__()
+        values = list(arrays.values())
+        dtype = values[0].dtype if values else np.dtype(np.float32)
+        for name, a in arrays.items():
+            if a.dtype != dtype or dtype.kind != "f":
+                raise TypeError(f"Parameters: expected float arrays of one dtype, got {a.dtype} for {name!r}")
+        xp = array_module(values[0]) if values else np
+        flat = xp.concatenate(values, axis=None) if values else np.zeros(0, dtype)
+        start, put = 0, super().__setitem__
+        for name, a in arrays.items():
+            stop = start + a.size
+            put(name, flat[start:stop].reshape(a.shape))
+            start = stop
+        self.flat, self.buffers = flat, dict(buffers or {})
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        """Write `value` into the existing array `name`; a new name or another shape is refused."""
+        if name not in self:
+            raise KeyError(f"no parameter named {name!r}; there are {', '.join(self)}")
+        if value.shape != self[name].shape:
+            raise ValueError(f"parameter {name!r}: expected shape {self[name].shape}, got {value.shape}")
+        self[name][...] = value
+
+    def replaced(self, values: Mapping[str, Any]) -> Parameters:
+        """The same names and buffers around other values, which may be traced: such a dict has no flat vector."""
+        other = Parameters.__new__(Parameters)
+        other.update(values)
+        other.flat = None
+        other.buffers = self.buffers
+        return other
+
+    def copy(self) -> Parameters:
+        """Numbers of its own, buffers included."""
+        return Parameters(self, {name: a.copy() for name, a in self.buffers.items()})
+
+    def astype(self, dtype: Any) -> Parameters:
+        """A copy in another float dtype; integer buffers (counters) keep theirs."""
+        buffers = {k: b.astype(dtype) if b.dtype.kind == "f" else b.copy() for k, b in self.buffers.items()}
+        return Parameters({name: a.astype(dtype) for name, a in self.items()}, buffers)
+
+    def to_device(self, device: Device) -> Parameters:
+        """A copy on another device."""
+        buffers = {name: to_device(b, device) for name, b in self.buffers.items()}
+        return Parameters({name: to_device(a, device) for name, a in self.items()}, buffers)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Parameters and buffers under their PyTorch names, as one plain dict of the live arrays (no copies)."""
+        return {**self, **self.buffers}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy numbers in, key for key. All is checked before anything is written.
+
+        Raises:
+            KeyError: if a name is missing or unknown.
+            ValueError: if a shape differs.
+        """
+        own = self.state_dict()
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise KeyError(f"state_dict does not fit: missing {missing}, unknown {unknown}")
+        for name, a in own.items():
+            if a.shape != state[name].shape:
+                raise ValueError(f"state_dict {name!r}: expected shape {a.shape}, got {state[name].shape}")
+        for name, a in own.items():
+            a[...] = state[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parameters, (dict(self), self.buffers)  # copy and pickle rebuild the flat vector and its views

@@ -4,9 +4,10 @@ Reading order: arrays, parameters, autodiff, primitives/, layers, optimizers, ob
 and examples/toy_gaussian.py.
 """
 
-from minigan import initializers, objectives, optimizers, primitives
+from minigan import initializers, metrics, objectives, optimizers, primitives
 from minigan.arrays import array_module, to_device, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
+from minigan.averaging import MovingAverage
 from minigan.layers import ELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, Softplus, Tanh
 from minigan.optimizers import SGD, Adam, RMSprop
 from minigan.parameters import Parameters
@@ -21,6 +22,7 @@ __all__ = [
     "DivergedError",
     "LeakyReLU",
     "Linear",
+    "MovingAverage",
     "Parameters",
     "Player",
     "RMSprop",
@@ -32,6 +34,7 @@ __all__ = [
     "array_module",
     "grad",
     "initializers",
+    "metrics",
     "objectives",
     "optimizers",
     "play",

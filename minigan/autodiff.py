@@ -55,23 +55,19 @@ def value_and_grad(loss: Callable[..., Any], has_aux: bool = False) -> Callable[
 
     @functools.wraps(loss)
     def value_and_gradient(params: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:
+        _check_float(params)
         arrays = params if isinstance(params, dict) else {"": params}
-        for name, a in arrays.items():
-            _check_float(name, a)
         tape: list[_TapeNode] = []
         with _tracing:  # HIPS keeps one stack of trace levels for the whole process: one thread at a time
-            trace_stack.top += 1
+            level = trace_stack.top = trace_stack.top + 1
             try:
-                level = trace_stack.top
-                leaves = {name: Traced(a, level, _leaf(tape)) for name, a in arrays.items()}
-                traced = leaves[""] if arrays is not params else _like(params, leaves)
-                result = loss(traced, *rest, **options)
+                leaves = [Traced(a, level, _leaf(tape)) for a in arrays.values()]
+                result = loss(_rebuilt(params, arrays, leaves), *rest, **options)
             finally:
                 trace_stack.top -= 1
             value, aux = result if has_aux else (result, None)
             value = _sweep_from(value, level, tape)
-            grads = {name: _leaf_gradient(leaf) for name, leaf in leaves.items()}
-        gradient = grads[""] if arrays is not params else _like(params, grads)
+            gradient = _rebuilt(params, arrays, [_gradient_of(leaf) for leaf in leaves])
         return ((value, _untraced(aux, level)) if has_aux else value), gradient
 
     return value_and_gradient
@@ -226,19 +222,22 @@ def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
     return value._value
 
 
-def _leaf_gradient(leaf: Traced) -> Array:
-    if leaf._node.grad is not None:
-        return leaf._node.grad
-    return array_module(getval(leaf)).zeros_like(getval(leaf))
+def _gradient_of(leaf: Traced) -> Array:
+    dx = leaf._node.grad
+    return array_module(getval(leaf)).zeros_like(getval(leaf)) if dx is None else dx
 
 
-def _like(params: Mapping[str, Array], values: dict[str, Any]) -> Any:
-    """The names of `params` with other values; a flat Parameters where they are plain arrays."""
+def _rebuilt(params: Any, arrays: Mapping[str, Array], values: list[Any]) -> Any:
+    """`values` in place of the arrays of params: an array, a dict, or Parameters, with a flat vector if not traced."""
+    if arrays is not params:
+        return values[0]
+    named = dict(zip(arrays, values, strict=True))
     if not isinstance(params, Parameters):
-        return values
-    if any(type(v) in _boxes for v in values.values()):
-        return params.replaced(values)
-    return Parameters(values)
+        return named
+    for v in values:
+        if type(v) in _boxes:
+            return params.replaced(named)
+    return Parameters.gathered(named)
 
 
 def _no_derivative(op: str, argument: str) -> Callable[..., Any]:
@@ -261,8 +260,11 @@ def _untraced(aux: Any, level: int) -> Any:
     return aux
 
 
-def _check_float(name: str, a: Any) -> None:
-    dtype = getattr(a, "dtype", None)
-    if dtype is None or dtype.kind != "f":
-        got = type(a).__name__ if dtype is None else f"dtype {dtype}"
-        raise TypeError(f"gradients are taken of float arrays; got {got}" + (f" for {name!r}" if name else ""))
+def _check_float(params: Any) -> None:
+    if isinstance(params, Parameters):  # has checked that itself
+        return
+    for name, a in params.items() if isinstance(params, dict) else [("", params)]:
+        dtype = getattr(a, "dtype", None)
+        if dtype is None or dtype.kind != "f":
+            got = type(a).__name__ if dtype is None else f"dtype {dtype}"
+            raise TypeError(f"gradients are taken of float arrays; got {got}" + (f" for {name!r}" if name else ""))

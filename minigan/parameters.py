@@ -41,19 +41,31 @@ class Parameters(dict[str, Array]):
 
     def __init__(self, arrays: Mapping[str, Array], buffers: Mapping[str, Array] | None = None) -> None:
         super().__init__()
-        values = list(arrays.values())
-        dtype = values[0].dtype if values else np.dtype(np.float32)
+        dtype = next(iter(arrays.values())).dtype if arrays else np.dtype(np.float32)
         for name, a in arrays.items():
             if a.dtype != dtype or dtype.kind != "f":
                 raise TypeError(f"Parameters: expected float arrays of one dtype, got {a.dtype} for {name!r}")
-        xp = array_module(values[0]) if values else np
-        flat = xp.concatenate(values, axis=None) if values else np.zeros(0, dtype)
+        self._lay_out(arrays, dtype)
+        self.buffers = dict(buffers or {})
+
+    @classmethod
+    def gathered(cls, arrays: Mapping[str, Array]) -> Parameters:
+        """Parameters(arrays) without the checks, for arrays that are known to pass them: a gradient, each step."""
+        gathered = cls.__new__(cls)
+        gathered._lay_out(arrays, next(iter(arrays.values())).dtype)
+        gathered.buffers = {}
+        return gathered
+
+    def _lay_out(self, arrays: Mapping[str, Array], dtype: Any) -> None:
+        xp = array_module(next(iter(arrays.values()))) if arrays else np
+        self.flat = flat = xp.empty(sum([a.size for a in arrays.values()]), dtype)
         start, put = 0, super().__setitem__
         for name, a in arrays.items():
             stop = start + a.size
-            put(name, flat[start:stop].reshape(a.shape))
+            view = flat[start:stop].reshape(a.shape)
+            view[...] = a
+            put(name, view)
             start = stop
-        self.flat, self.buffers = flat, dict(buffers or {})
 
     def __setitem__(self, name: str, value: Array) -> None:
         """Write `value` into the existing array `name`; a new name or another shape is refused."""

@@ -3,7 +3,8 @@
 What makes it faster than the plain code, measured on small layers where every call counts:
 
     elu       max(z, e^min(z, 0) - 1): np.where costs ten times as much. Right because e^z - 1 >= z.
-    K = 1     x W^T is an outer product; a broadcast multiplication beats BLAS there
+    dot       x.dot(W) where the plain code has x @ W: ten times as fast for a single column or row
+    zeros     minimum(z, zeros) where minimum(z, 0.0) would do: with a scalar NumPy leaves its vectorised path
     db        ones @ dy: BLAS adds columns faster than np.sum
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     """x W^T + b, for x (N, in), W (out, in), b (out,)."""
-    z: np.ndarray = x * weight[:, 0] if x.shape[1] == 1 else x.dot(weight.T)
+    z: np.ndarray = x.dot(weight.T)
     if bias is not None:
         z += bias
     return z
@@ -28,15 +29,7 @@ def linear_gradients(
     argnums: Sequence[int], dz: np.ndarray, x: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """For each of argnums: 0 dx = dz W, 1 dW = dz^T x, 2 db = column sums of dz."""
-    grads = []
-    for i in argnums:
-        if i == 0:
-            grads.append(dz * weight[0] if weight.shape[0] == 1 else dz.dot(weight))
-        elif i == 1:
-            grads.append(dz.T.dot(x))
-        else:
-            grads.append(_ones(dz.shape[0], dz.dtype).dot(dz))
-    return tuple(grads)
+    return tuple([_GRADIENTS[i](dz, x, weight) for i in argnums])
 
 
 class Kernel(NamedTuple):
@@ -61,13 +54,13 @@ def activation(name: str, *args: float) -> Kernel | None:
 
 
 def _elu(z: np.ndarray) -> np.ndarray:
-    negative = np.minimum(z, 0.0)
+    negative = np.minimum(z, _zeros(z.shape, z.dtype))
     np.expm1(negative, out=negative)
     return np.maximum(z, negative, out=z)
 
 
 def _elu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    slope = np.minimum(y, 0.0)
+    slope = np.minimum(y, _zeros(y.shape, y.dtype))
     slope += 1.0
     slope *= dy
     return slope
@@ -121,6 +114,18 @@ def _tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return slope
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+@lru_cache(maxsize=32)
 def _ones(n: int, dtype: np.dtype) -> np.ndarray:
     return np.ones(n, dtype)
+
+
+_GRADIENTS: tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], ...] = (
+    lambda dz, x, weight: dz.dot(weight),
+    lambda dz, x, weight: dz.T.dot(x),
+    lambda dz, x, weight: _ones(dz.shape[0], dz.dtype).dot(dz),
+)

@@ -76,8 +76,9 @@ class Look:
 
     def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
         """x (rows * minibatch, 1) -> (rows, inputs)"""
-        if x.ndim != 2 or x.shape[1] != 1 or x.shape[0] % self.minibatch:
-            raise ValueError(f"Look: expected x of shape (rows * {self.minibatch}, 1), got {x.shape}")
+        n = 1 if self.preprocess == "pointwise" else self.minibatch
+        if x.ndim != 2 or x.shape[1] != 1 or x.shape[0] % n:
+            raise ValueError(f"Look: expected x of shape (rows * {n}, 1), got {x.shape}")
         if self.preprocess == "pointwise":
             return x
         return _LOOKS[self.preprocess](reshape(x, (-1, self.minibatch)))

@@ -1,0 +1,97 @@
+"""Draws the results of a suite: a panel a case, and in it each contender's share of the reference's time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OURS, THE_REFERENCE, THE_OTHERS, QUIET = "#c8553d", "#2f4858", "#b3bfc9", "#666666"
+PANELS_IN_A_ROW = 2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Draw results that were written with --output."""
+
+    results: Positional[Path]
+    """The JSON file."""
+    figure: Positional[Path]
+    """Where to draw, as PNG, SVG or PDF."""
+
+    def draw(self) -> None:
+        """Read one file, write the other."""
+        draw(json.loads(self.results.read_text()), self.figure)
+
+
+def draw(results: dict[str, Any], file: Path) -> None:
+    """All cases on one scale; thin lines are the quartiles of the ratios, labels add the time of a step."""
+    # Imported here: measuring must not need a drawing library.
+    from matplotlib.figure import Figure as Canvas
+
+    cases = results["cases"]
+    columns = min(PANELS_IN_A_ROW, len(cases))
+    rows = -(-len(cases) // columns)
+    bars = max(len(case["contenders"]) for case in cases)
+    canvas = Canvas(figsize=(0.6 + 4.2 * columns, 0.5 + rows * (0.9 + 0.27 * bars)), layout="constrained")
+    panels = canvas.subplots(rows, columns, sharex=True, squeeze=False).flat
+    for panel, case in zip(panels, cases, strict=False):
+        _draw_case(panel, case)
+    for panel in list(panels)[len(cases) :]:
+        panel.set_axis_off()
+    longest = max(row["ratio_quartiles"][1] for case in cases for row in case["contenders"].values())
+    panels[0].set_xlim(0, 1.4 * max(longest, 1.0))  # leave the labels room
+    machine, versions = results["machine"], results["versions"]
+    canvas.supxlabel(
+        f"{machine['cpu']}, {machine['cores']} cores. NumPy {versions['numpy']}, "
+        f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}",
+        fontsize=7.5,
+        color=QUIET,
+    )
+    canvas.savefig(file, dpi=160)
+
+
+def _draw_case(panel: Axes, case: dict[str, Any]) -> None:
+    contenders, reference, threads = case["contenders"], case["reference"], case["threads"]
+    panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    for height, (name, row) in enumerate(contenders.items()):
+        ratio, (low, high) = row["ratio"], row["ratio_quartiles"]
+        colour = OURS if name == "minigan" else THE_REFERENCE if name == reference else THE_OTHERS
+        panel.barh(height, ratio, 0.7, color=colour)
+        panel.plot([low, high], [height, height], color="black", linewidth=1, solid_capstyle="butt")
+        panel.annotate(
+            f"{ratio:.2f}  ({_time(row['median_us'])})",
+            (max(ratio, high), height),
+            (5, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            fontsize=8.5,
+            fontweight="bold" if name == "minigan" else "normal",
+            bbox={
+                "facecolor": "white",
+                "edgecolor": "none",
+                "pad": 0.8,
+            },  # keeps the dashed line out of the text
+        )
+    panel.set_yticks(range(len(contenders)), list(contenders))
+    panel.invert_yaxis()
+    panel.tick_params("y", length=0)
+    panel.tick_params(labelsize=8.5)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.set_title(
+        f"{case['name']}, {threads} thread{'s' if threads > 1 else ''}",
+        fontsize=10,
+        fontweight="bold",
+        loc="left",
+    )
+    panel.set_xlabel(f"time of a step, {reference} = 1", fontsize=8.5)
+
+
+def _time(microseconds: float) -> str:
+    return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.2f} ms"

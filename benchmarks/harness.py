@@ -1,0 +1,263 @@
+"""Time contenders against each other in such a way that the ratios can be trusted.
+
+Each contender lives in a process of its own (`worker.py`). A turn wakes one of them, which starts from the
+initial weights, runs some steps and answers with the seconds of each; the turns interleave, A B C A B C, so
+that whatever the machine does meanwhile (clock speed, neighbours) happens to all. Between turns everyone
+sleeps, because a BLAS thread that spins after its last call would take the core from the next contender.
+Ratios are formed within a round, where conditions were most alike; quoted are their median and quartiles.
+
+Before any clock starts, the contenders must have computed the same numbers. `toy.py` is a suite to read next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.environment import busy_seconds
+
+ROOT = Path(__file__).resolve().parents[1]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem, who solves it, and how far apart the solutions may be."""
+
+    name: str
+    arguments: Mapping[str, int | float | str]
+    """What every contender is built from; the same for all."""
+    contenders: Mapping[str, str]
+    """A name for the table -> `module:function` that builds the contender."""
+    dtype: str
+    tolerance: float
+    """Largest difference allowed between any two numbers of a contender's answer and the reference's."""
+
+
+@dataclass(frozen=True)
+class Settings(ABC):
+    """What every suite lets its user choose; a suite adds its own fields and says what its cases are."""
+
+    repeats: int = 20
+    """Turns of each contender."""
+    steps: int = 50
+    """Timed steps in a turn."""
+    warm_up: int = 10
+    """Steps before them that no clock sees: a process that has slept finds cold caches and a slow clock."""
+    threads: tuple[int, ...] = (1,)
+    """Threads each contender may use; every case is run once for each number given."""
+    only: tuple[str, ...] = ()
+    """Contenders to run; all of them if none is named."""
+    reference: str = "torch"
+    """The contender whose time is 1."""
+    gap: float = 0.08
+    """Idle seconds before each turn."""
+    agreement_steps: int = 10
+    """Steps after which all contenders must have the same numbers."""
+    output: Path | None = None
+    """Write the results here, as JSON."""
+    figure: Path | None = None
+    """Draw the results here."""
+
+    @abstractmethod
+    def cases(self) -> Sequence[Case]:
+        """The problems of this suite."""
+
+
+class DisagreementError(Exception):
+    """Two contenders do not compute the same thing, so there is nothing to time."""
+
+
+class CannotRunError(Exception):
+    """A contender needs a package that is not installed."""
+
+
+class Worker:
+    """The parent's end of a contender's process: one line of JSON there, one line back."""
+
+    def __init__(self, entry: str, arguments: Mapping[str, int | float | str], threads: int) -> None:
+        self.entry = entry
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", entry, json.dumps(dict(arguments)), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            # BLAS libraries read these once, when they are loaded, so only the parent can still set them.
+            env=os.environ | {name: str(threads) for name in THREAD_VARIABLES},
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()  # an end of input is the worker's sign to leave
+
+    def ready(self) -> None:
+        """Wait until everything is imported."""
+        missing = self._listen()["missing"]
+        if missing is not None:
+            raise CannotRunError(missing)
+
+    def run(self, steps: int) -> list[float]:
+        """Build the contender anew; the seconds of each of its first `steps` steps."""
+        seconds: list[float] = self._ask(run=steps)["seconds"]
+        return seconds
+
+    def answer(self) -> dict[str, np.ndarray]:
+        """The numbers that the contender has computed in this run."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "answer.npz")
+            self._ask(answer=file)
+            with np.load(file) as arrays:
+                return dict(arrays)
+
+    def peak_memory(self) -> int:
+        """Bytes of memory that the process has held at most."""
+        peak: int = self._ask(memory=True)["bytes"]
+        return peak
+
+    def _ask(self, **command: Any) -> Any:
+        assert self.process.stdin is not None
+        print(json.dumps(command), file=self.process.stdin, flush=True)
+        return self._listen()
+
+    def _listen(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker of {self.entry} ended; its traceback is above")
+        return json.loads(line)
+
+
+Workers = dict[str, Worker]
+Turns = list[list[float]]  # seconds, as [round][step]
+
+
+def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
+    """Check that the contenders of `case` agree, time them, and return the results in plain data."""
+    with ExitStack() as stack:
+        workers, left_out = _start(case, threads, settings.only, stack)
+        if not workers:
+            raise SystemExit(f"{case.name}: no contender can run")
+        reference = settings.reference if settings.reference in workers else next(iter(workers))
+        differences = _agree(workers, reference, settings.agreement_steps, case)
+        turns, others = _take_turns(workers, settings)
+        memory = {name: worker.peak_memory() for name, worker in workers.items()}
+    return {
+        "name": case.name,
+        "arguments": dict(case.arguments),
+        "dtype": case.dtype,
+        "threads": threads,
+        "reference": reference,
+        "left_out": left_out,
+        "cores_busy_with_others": others,
+        "agreement": {
+            "steps": settings.agreement_steps,
+            "tolerance": case.tolerance,
+            "largest_difference": differences,
+        },
+        "contenders": {
+            name: {
+                **_summary(turns[name], turns[reference]),
+                "peak_memory_mib": round(memory[name] / 2**20, 1),
+            }
+            for name in workers
+        },
+    }
+
+
+def _start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> tuple[Workers, dict[str, str]]:
+    """The contenders that stand, and why the others do not."""
+    unknown = set(only) - set(case.contenders)
+    if unknown:
+        raise SystemExit(f"--only: expected some of {', '.join(case.contenders)}; got {', '.join(unknown)}")
+    workers: Workers = {}
+    left_out: dict[str, str] = {}
+    for name, entry in case.contenders.items():
+        if only and name not in only:
+            continue
+        worker = stack.enter_context(Worker(entry, case.arguments, threads))
+        try:
+            worker.ready()
+        except CannotRunError as reason:
+            left_out[name] = str(reason)
+        else:
+            workers[name] = worker
+    return workers, left_out
+
+
+def _agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str, float]:
+    """Largest distance of each contender from the reference after `steps` steps; raises if one is too far."""
+    for worker in workers.values():
+        worker.run(steps)
+    expected = workers[reference].answer()
+    differences = {}
+    for name, worker in workers.items():
+        answer = worker.answer()
+        if answer.keys() != expected.keys():
+            raise DisagreementError(
+                f"{case.name}: {name} answers with {sorted(answer)}, {reference} with {sorted(expected)}"
+            )
+        for key, array in expected.items():
+            if answer[key].shape != array.shape:
+                raise DisagreementError(
+                    f"{case.name}: {key} has shape {answer[key].shape} in {name}, not {array.shape}"
+                )
+        distances = [np.abs(answer[key] - array).max() for key, array in expected.items()]
+        differences[name] = float(np.max(distances))  # unlike max, np.max lets a NaN through,
+        if not differences[name] <= case.tolerance:  # and so written, the comparison rejects it
+            raise DisagreementError(
+                f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference}, "
+                f"more than the {case.tolerance:.1e} allowed"
+            )
+    return differences
+
+
+def _take_turns(workers: Workers, settings: Settings) -> tuple[dict[str, Turns], float | None]:
+    """Seconds of each timed step of each contender, and how many cores others kept busy meanwhile."""
+    turns: dict[str, Turns] = {name: [] for name in workers}
+    computed: list[float] = []
+    for name in _rounds(list(workers), settings.repeats):
+        # By the middle of the gap our own threads are at rest, so whoever computes then is not one of us.
+        time.sleep(settings.gap / 2)
+        before = busy_seconds()
+        time.sleep(settings.gap / 2)
+        after = busy_seconds()
+        if before is not None and after is not None:
+            computed.append(after - before)
+        turns[name].append(workers[name].run(settings.warm_up + settings.steps)[settings.warm_up :])
+    return turns, round(float(np.mean(computed)) / (settings.gap / 2), 2) if computed else None
+
+
+def _rounds(names: Sequence[str], repeats: int) -> Iterator[str]:
+    """A B C, then B C A, then C A B, ...: nobody always comes first, and everybody comes once a round."""
+    for turn in range(repeats):
+        first = turn % len(names)
+        yield from (*names[first:], *names[:first])
+
+
+def _summary(turns: Turns, reference: Turns) -> dict[str, Any]:
+    """Median and quartiles of a step's microseconds, and of the ratios to the reference in the same round."""
+    low, middle, high = np.percentile(np.array(turns) * 1e6, [25, 50, 75])
+    medians = np.median(turns, axis=1)
+    ratio_low, ratio, ratio_high = np.percentile(medians / np.median(reference, axis=1), [25, 50, 75])
+    return {
+        "median_us": round(float(middle), 2),
+        "quartiles_us": [round(float(low), 2), round(float(high), 2)],
+        "ratio": round(float(ratio), 4),
+        "ratio_quartiles": [round(float(ratio_low), 4), round(float(ratio_high), 4)],
+        "turn_medians_us": [round(float(median) * 1e6, 2) for median in medians],
+    }

@@ -37,7 +37,7 @@ def register_array_type(array_type: type, module: Any) -> None:
     """Make arrays of `array_type` differentiable, with the functions of `module` (which has NumPy's names)."""
     _modules[array_type] = module
     if array_type not in Box.type_mappings:
-        ArrayBox.register(array_type)  # autograd.grad and friends work on it too
+        ArrayBox.register(array_type)  # autograd.grad knows it too, as far as autograd's own operators go
         VSpace.register(array_type, lambda value: _DeviceVSpace(value, module))
 
 
@@ -72,8 +72,10 @@ def to_device(x: Array, device: Device = "cpu") -> Array:
 
 
 def to_host(x: Array) -> np.ndarray:
-    """x as a NumPy array. A CuPy array is copied, which waits for the GPU."""
-    return x.get() if hasattr(x, "get") else np.asarray(x)
+    """x as a NumPy array; lists and numbers too. A CuPy array is copied, which waits for the GPU."""
+    if isinstance(x, list | tuple) or array_module(x) is np:
+        return np.asarray(x)
+    return x.get()
 
 
 def _first_sight(x: Array) -> Any:

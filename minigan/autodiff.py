@@ -107,6 +107,12 @@ class Traced(Box):
     def __len__(self) -> int:
         return len(self._value)
 
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a traced array is no NumPy array; use minigan.primitives, or stop_gradient for its numbers")
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} cannot be traced; use minigan.primitives")
+
     def __repr__(self) -> str:
         return f"Traced({self._value!r})"
 
@@ -206,6 +212,8 @@ def _leaf(tape: list[_TapeNode]) -> _TapeNode:
 
 def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
     """Run the tape backwards from the scalar `value`; the leaves' nodes then hold their gradients."""
+    if isinstance(value, tuple):
+        raise ValueError("expected a scalar loss, got a tuple: value_and_grad(loss, has_aux=True) takes (loss, aux)")
     if type(value) not in _boxes or value._trace != level:
         raise ValueError("the loss does not depend on the parameters (the first argument)")
     if value.shape != ():
@@ -215,10 +223,10 @@ def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
     while tape:
         node = tape.pop()  # and with it goes what its closure kept: memory falls as the sweep proceeds
         dy, node.grad = node.grad, None
-        if dy is None:  # computed on the way, but the loss does not depend on it
-            continue
-        for parent, dx in zip(node.parents, node.vjp(dy), strict=True):
-            parent.grad = dx if parent.grad is None else parent.grad + dx
+        if dy is not None:  # else it was computed on the way, but the loss does not depend on it
+            for parent, dx in zip(node.parents, node.vjp(dy), strict=True):
+                parent.grad = dx if parent.grad is None else parent.grad + dx
+        node.vjp = node.parents = None  # the box of the loss still holds the last node, and through it all others
     return value._value
 
 
@@ -233,7 +241,8 @@ def _rebuilt(params: Any, arrays: Mapping[str, Array], values: list[Any]) -> Any
         return values[0]
     named = dict(zip(arrays, values, strict=True))
     if not isinstance(params, Parameters):
-        return named
+        first = {id(v): name for name, v in reversed(named.items())}  # x + y hands the same dy to both
+        return {name: v if first[id(v)] == name else v * 1.0 for name, v in named.items()}
     for v in values:
         if type(v) in _boxes:
             return params.replaced(named)

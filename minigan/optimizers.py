@@ -64,6 +64,8 @@ class Adam:
         weight_decay: float = 0.0,
     ) -> None:
         _check("Adam", lr=lr, eps=eps, weight_decay=weight_decay)
+        if len(betas) != 2:
+            raise ValueError(f"Adam: expected betas to be a pair of numbers, got {betas}")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Adam: expected betas[{i}] in [0, 1), got {beta}")
@@ -106,7 +108,8 @@ class Adam:
         return {"t": self.t, "M": self._M.copy(), "V": self._V.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run."""
+        """Take over the state of another run of the same size."""
+        _check_sizes(self.params, state, "M", "V")
         self.t = int(state["t"])
         self._M[...] = state["M"]
         self._V[...] = state["V"]
@@ -182,7 +185,8 @@ class RMSprop:
         return {name: getattr(self, name).copy() for name in ("square_avg", "grad_avg", "momentum_buffer")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run."""
+        """Take over the state of another run of the same size."""
+        _check_sizes(self.params, state, "square_avg", "grad_avg", "momentum_buffer")
         for name in ("square_avg", "grad_avg", "momentum_buffer"):
             getattr(self, name)[...] = state[name]
 
@@ -235,7 +239,8 @@ class SGD:
         return {} if self.momentum_buffer is None else {"momentum_buffer": self.momentum_buffer.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run."""
+        """Take over the state of another run of the same size."""
+        _check_sizes(self.params, state, *state)
         self.momentum_buffer = state["momentum_buffer"].copy() if "momentum_buffer" in state else None
 
 
@@ -244,6 +249,14 @@ def _gradient(params: Parameters, gradient: Parameters, weight_decay: float) -> 
     if g.shape != params.flat.shape:
         raise ValueError(f"gradient: expected {params.flat.size} numbers as in params, got {g.size}")
     return g + weight_decay * params.flat if weight_decay else g
+
+
+def _check_sizes(params: Parameters, state: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if state[name].shape != params.flat.shape:
+            raise ValueError(
+                f"state {name!r}: expected {params.flat.size} numbers as in params, got {state[name].size}"
+            )
 
 
 def _check(name: str, **settings: float) -> None:

@@ -75,10 +75,28 @@ class Parameters(dict[str, Array]):
             raise ValueError(f"parameter {name!r}: expected shape {self[name].shape}, got {value.shape}")
         self[name][...] = value
 
+    def update(self, *others: Any, **named: Any) -> None:
+        """Write each value into the array of its name."""
+        for name, value in dict(*others, **named).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> Parameters:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> Array:
+        """self[name]; a new name is refused."""
+        return self[name]
+
+    def _fixed(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Parameters: names are fixed; make new Parameters of the arrays to keep")
+
+    __delitem__ = pop = popitem = clear = _fixed
+
     def replaced(self, values: Mapping[str, Any]) -> Parameters:
         """The same names and buffers around other values, which may be traced: such a dict has no flat vector."""
         other = Parameters.__new__(Parameters)
-        other.update(values)
+        dict.update(other, values)
         other.flat = None
         other.buffers = self.buffers
         return other
@@ -94,7 +112,7 @@ class Parameters(dict[str, Array]):
 
     def to_device(self, device: Device) -> Parameters:
         """A copy on another device."""
-        buffers = {name: to_device(b, device) for name, b in self.buffers.items()}
+        buffers = {name: to_device(b.copy(), device) for name, b in self.buffers.items()}
         return Parameters({name: to_device(a, device) for name, a in self.items()}, buffers)
 
     def state_dict(self) -> dict[str, Array]:
@@ -107,6 +125,7 @@ class Parameters(dict[str, Array]):
         Raises:
             KeyError: if a name is missing or unknown.
             ValueError: if a shape differs.
+            TypeError: if a dtype is not real.
         """
         own = self.state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -115,6 +134,8 @@ class Parameters(dict[str, Array]):
         for name, a in own.items():
             if a.shape != state[name].shape:
                 raise ValueError(f"state_dict {name!r}: expected shape {a.shape}, got {state[name].shape}")
+            if np.dtype(str(state[name].dtype).removeprefix("torch.")).kind not in "fiu":
+                raise TypeError(f"state_dict {name!r}: expected real numbers, got dtype {state[name].dtype}")
         for name, a in own.items():
             a[...] = state[name]
 

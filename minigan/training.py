@@ -66,28 +66,46 @@ def play(
 
     Raises:
         ValueError: if a count is below 1.
-        DivergedError: if a loss is NaN or infinite; says which, whose, and when.
+        DivergedError: if a loss is NaN or infinite; says which, whose, and when. That step is not taken.
     """
     for name, count in [("epochs", epochs), ("d_steps", d_steps), ("g_steps", g_steps)]:
         if count < 1:
             raise ValueError(f"{name}: expected at least 1, got {count}")
+    return _rounds(G, D, objective, draw_real, draw_noise, epochs, d_steps, g_steps, schedule)
+
+
+def _rounds(
+    G: Player,
+    D: Player,
+    objective: Objective,
+    draw_real: Callable[[], Array],
+    draw_noise: Callable[[], Array],
+    epochs: int,
+    d_steps: int,
+    g_steps: int,
+    schedule: Schedule,
+) -> Iterator[Epoch]:
     d_step, g_step = value_and_grad(d_loss, has_aux=True), value_and_grad(g_loss)
     d_rate, g_rate = D.optimizer.lr, G.optimizer.lr
-    for number in range(1, epochs + 1):
-        factor = schedule((number - 1) / epochs)
-        D.optimizer.lr, G.optimizer.lr = d_rate * factor, g_rate * factor
-        for _ in range(d_steps):
-            x, z = draw_real(), draw_noise()
-            fake = G.network(G.params, z)  # plain numbers: D's step builds no graph through G
-            (_, (on_real, on_fake)), gradient = d_step(D.params, D.network, objective, x, fake)
-            D.optimizer.step(gradient)
-        for _ in range(g_steps):
-            loss, gradient = g_step(G.params, G.network, D, objective, draw_noise())
-            G.optimizer.step(gradient)
-        epoch = Epoch(number, float(on_real), float(on_fake), float(loss))
-        _check_finite(epoch)
-        yield epoch
-    D.optimizer.lr, G.optimizer.lr = d_rate, g_rate
+    try:
+        for number in range(1, epochs + 1):
+            factor = schedule((number - 1) / epochs)
+            D.optimizer.lr, G.optimizer.lr = d_rate * factor, g_rate * factor
+            for _ in range(d_steps):
+                x, z = draw_real(), draw_noise()
+                fake = G.network(G.params, z)  # plain numbers: D's step builds no graph through G
+                (_, terms), gradient = d_step(D.params, D.network, objective, x, fake)
+                d_real, d_fake = (float(term) for term in terms)
+                _check_finite(number, "D", d_real, "on real samples")
+                _check_finite(number, "D", d_fake, "on generated samples")
+                D.optimizer.step(gradient)
+            for _ in range(g_steps):
+                loss, gradient = g_step(G.params, G.network, D, objective, draw_noise())
+                _check_finite(number, "G", float(loss), "on generated samples")
+                G.optimizer.step(gradient)
+            yield Epoch(number, d_real, d_fake, float(loss))
+    finally:  # also where the caller breaks off or a loss diverges
+        D.optimizer.lr, G.optimizer.lr = d_rate, g_rate
 
 
 def d_loss(d: Parameters, D: Any, objective: Objective, x: Array, fake: Array) -> tuple[Any, tuple[Any, Any]]:
@@ -103,11 +121,7 @@ def g_loss(g: Parameters, G: Any, D: Player, objective: Objective, z: Array) -> 
     return objective.generator(D.network(D.params, G(g, z)))
 
 
-def _check_finite(epoch: Epoch) -> None:
-    for player, term, loss in [
-        ("D", "on real samples", epoch.d_real),
-        ("D", "on generated samples", epoch.d_fake),
-        ("G", "on generated samples", epoch.g),
-    ]:
-        if not math.isfinite(loss):
-            raise DivergedError(f"epoch {epoch.number}: {player}'s loss {term} is {loss}; try a lower learning rate")
+def _check_finite(epoch: int, player: str, loss: float, term: str) -> None:
+    """Before the step is taken: the players keep their last good numbers."""
+    if not math.isfinite(loss):
+        raise DivergedError(f"epoch {epoch}: {player}'s loss {term} is {loss}; try a lower learning rate")

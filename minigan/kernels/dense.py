@@ -45,22 +45,24 @@ def activation(name: str, *args: float) -> Kernel | None:
         return Kernel(_elu, _elu_backward) if args[0] == 1.0 else None
     if name == "leaky_relu":
         (a,) = args
+        if a == 0.0:  # 0 * inf
+            return None
         return Kernel(lambda z: _leaky_relu(z, a), lambda dy, y: _leaky_relu_backward(dy, y, a))
     return {
         "relu": Kernel(_relu, _relu_backward),
         "sigmoid": Kernel(_sigmoid, _sigmoid_backward),
         "tanh": Kernel(_tanh, _tanh_backward),
-    }[name]
+    }.get(name)
 
 
 def _elu(z: np.ndarray) -> np.ndarray:
-    negative = np.minimum(z, _zeros(z.shape, z.dtype))
+    negative = np.minimum(z, _zeros(z.shape, z.dtype) if z.size <= _SMALL else 0.0)
     np.expm1(negative, out=negative)
     return np.maximum(z, negative, out=z)
 
 
 def _elu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    slope = np.minimum(y, _zeros(y.shape, y.dtype))
+    slope = np.minimum(y, _zeros(y.shape, y.dtype) if y.size <= _SMALL else 0.0)
     slope += 1.0
     slope *= dy
     return slope
@@ -112,6 +114,9 @@ def _tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     np.subtract(1.0, slope, out=slope)
     slope *= dy
     return slope
+
+
+_SMALL = 1 << 16  # numbers: larger constants are not kept
 
 
 @lru_cache(maxsize=32)

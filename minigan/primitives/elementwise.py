@@ -85,7 +85,7 @@ def clamp(x: Array, min: float) -> Array:
     return array_module(x).maximum(x, min)
 
 
-defvjp(clamp, lambda y, x, min: lambda dy: dy * relu_slope(y - min))
+defvjp(clamp, lambda y, x, min: lambda dy: dy * heaviside(x - min))
 
 
 @primitive

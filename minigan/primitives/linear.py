@@ -28,7 +28,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         ValueError: if the shapes do not fit.
         TypeError: if x and W differ in dtype.
     """
-    _check(x, weight)
+    _check(x, weight, bias)
     if kernels.takes(x):
         return dense.linear(x, weight, bias)
     y = x @ weight.T
@@ -61,7 +61,7 @@ defvjp_joint(linear, _linear_vjp)
 def linear_activation(x: Array, weight: Array, bias: Array | None, activation: Activation) -> Array:
     """f(x W^T + b), what `linear` and then `activation` give, as one node: half the tape, and only y is kept."""
     if activation.kernel and kernels.takes(x):
-        _check(x, weight)
+        _check(x, weight, bias)
         return activation.kernel.forward(dense.linear(x, weight, bias))
     return activation.f(linear(x, weight, bias), *activation.args)
 
@@ -81,10 +81,12 @@ def _linear_activation_vjp(
 defvjp_joint(linear_activation, _linear_activation_vjp)
 
 
-def _check(x: Array, weight: Array) -> None:
+def _check(x: Array, weight: Array, bias: Array | None) -> None:
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise ValueError(
             f"linear: expected x of shape (N, {weight.shape[1]}) for weight of shape {weight.shape}, got {x.shape}"
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: expected bias of shape ({weight.shape[0]},), got {bias.shape}")
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:  # `is` first: it is 10 times as fast
         raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}")

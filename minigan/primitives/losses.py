@@ -53,7 +53,8 @@ def _binary_cross_entropy_vjp(
             lambda: dy * share * ((p - t) / clamp(p * (1.0 - p), 1e-12)),
             lambda: dy * share * (clamp(log(1.0 - p), -100.0) - clamp(log(p), -100.0)),
         ]
-        return tuple([wrt[i]() for i in argnums])
+        with np.errstate(divide="ignore"):  # log 0 is clamped
+            return tuple([wrt[i]() for i in argnums])
 
     return vjp
 
@@ -104,5 +105,7 @@ def _share(input: Array, reduction: Reduction) -> float:
 def _check(name: str, input: Array, target: Array | float, reduction: Reduction) -> None:
     if not isinstance(target, float | int) and target.shape != input.shape:
         raise ValueError(f"{name}: expected target of the input's shape {input.shape}, got {target.shape}")
+    if input.size == 0:
+        raise ValueError(f"{name}: expected at least one number, got input of shape {input.shape}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{name}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")

@@ -1,4 +1,4 @@
-"""What + - * / ** @ [] mean on a traced array, and their derivatives.
+"""What + - * / ** @ [] and comparisons mean on a traced array, and their derivatives.
 
 Each is a primitive, so a formula written with operators can be differentiated; this file hangs them on `Traced`.
 Where shapes were broadcast, dx is summed back to the shape of x (`sum_to`). Read next: elementwise.py.
@@ -6,11 +6,14 @@ Where shapes were broadcast, dx is summed back to the shape of x (`sum_to`). Rea
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from minigan.arrays import Array
-from minigan.autodiff import Traced, defvjp, primitive
+from minigan.autodiff import Traced, defvjp, primitive, stop_gradient
+from minigan.primitives.elementwise import exp
 from minigan.primitives.shaping import index, sum_to, transpose
 
 
@@ -71,9 +74,12 @@ def _summed(formula: Callable[[Array, Array, Array], Array], wrt: int) -> Callab
 defvjp(add, _summed(lambda dy, x1, x2: dy, 0), _summed(lambda dy, x1, x2: dy, 1))
 defvjp(subtract, _summed(lambda dy, x1, x2: dy, 0), _summed(lambda dy, x1, x2: -dy, 1))
 defvjp(multiply, _summed(lambda dy, x1, x2: dy * x2, 0), _summed(lambda dy, x1, x2: dy * x1, 1))
-defvjp(divide, _summed(lambda dy, x1, x2: dy / x2, 0), _summed(lambda dy, x1, x2: -dy * x1 / (x2 * x2), 1))
+defvjp(divide, _summed(lambda dy, x1, x2: dy / x2, 0), _summed(lambda dy, x1, x2: -dy * (x1 / x2) / x2, 1))
 defvjp(negative, lambda y, x: lambda dy: -dy)
-defvjp(power, lambda y, x, exponent: lambda dy: dy * (exponent * x ** (exponent - 1)))
+defvjp(
+    power,
+    lambda y, x, exponent: lambda dy: dy * (exponent * x ** (exponent - 1) if exponent else 0.0),  # no 0 / 0 at x = 0
+)
 defvjp(
     matmul,
     lambda y, x1, x2: lambda dy: matmul(dy, transpose(x2)),
@@ -85,7 +91,11 @@ _binary = {"add": add, "sub": subtract, "mul": multiply, "truediv": divide, "mat
 for _name, _op in _binary.items():
     setattr(Traced, f"__{_name}__", lambda self, other, op=_op: op(self, other))
     setattr(Traced, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):  # a comparison has slope 0: it gives plain truth values
+    _compare = getattr(operator, _name)
+    setattr(Traced, f"__{_name}__", lambda self, other, op=_compare: op(stop_gradient(self), stop_gradient(other)))
 Traced.__neg__ = negative
 Traced.__pow__ = power
+Traced.__rpow__ = lambda self, base: exp(self * math.log(base))
 Traced.__getitem__ = index
 Traced.T = property(transpose)

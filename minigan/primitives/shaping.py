@@ -44,7 +44,7 @@ def broadcast_to(x: Array, shape: Shape) -> Array:
 def _back(adjoint: Callable[[Array, Shape], Array]) -> Callable[..., Any]:
     """The derivative of an operation y = op(x, ...) that is undone by adjoint(dy, x.shape)."""
 
-    def maker(y: Array, x: Array, *settings: Any) -> Callable[[Array], Array]:
+    def maker(y: Array, x: Array, *settings: Any, **named: Any) -> Callable[[Array], Array]:
         shape = x.shape  # taken out here, so that the closure keeps the shape and not x alive
         return lambda dy: adjoint(dy, shape)
 
@@ -143,7 +143,10 @@ defvjp(sum, _sum_vjp)
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over one axis, several, or all of them (None), divided by how many numbers went into it."""
-    return sum(x, axis, keepdims) * (1.0 / _count(x.shape, axis))
+    n = _count(x.shape, axis)
+    if n == 0:
+        raise ValueError(f"mean: expected at least one number, got x of shape {x.shape}")
+    return sum(x, axis, keepdims) * (1.0 / n)
 
 
 def flatten(x: Array, start_dim: int = 1) -> Array:

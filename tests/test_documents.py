@@ -1,0 +1,40 @@
+"""Code blocks in the documents run, and links in them lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS += [ROOT / "benchmarks" / "README.md"]
+BLOCKS = [
+    pytest.param(block, id=f"{document.name}-{i}")
+    for document in DOCUMENTS
+    for i, block in enumerate(re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_code_block_runs(block: str) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(block, "block", "exec"), names)
+    if "samples" in names:  # the GAN of the README
+        assert abs(names["samples"].mean() - 4.0) < 0.4
+        assert abs(names["samples"].std() - 1.25) < 0.4
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_a_link_leads_to_a_file_that_exists(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_readme_shows_the_commands_that_ci_runs() -> None:
+    command = 'python -m pip install -e ".[test]" && python -m pytest'
+    assert command in (ROOT / "README.md").read_text()
+    assert command.split(" && ")[1] in (ROOT / ".ci" / "run").read_text()

@@ -1,0 +1,253 @@
+"""The fast code of kernels/ equals the plain code of primitives/ that it stands in for, and can be switched off.
+
+Shapes, dtypes, layouts and biases are drawn by Hypothesis; NaN, infinities and signed zeros are laid in by hand.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigan import kernels, objectives, training, value_and_grad
+from minigan import primitives as P  # noqa: N812  formulas are full of it
+from minigan.kernels import dense
+from minigan.networks import toy
+from minigan.primitives.elementwise import (
+    Activation,
+    elu,
+    elu_slope,
+    leaky_relu,
+    leaky_relu_slope,
+    relu,
+    relu_slope,
+    sigmoid,
+    sigmoid_slope,
+    tanh,
+    tanh_slope,
+)
+from minigan.primitives.linear import linear, linear_activation
+from tests.fake_device import fake_cupy
+
+ACTIVATIONS = {
+    "relu": Activation(relu, relu_slope),
+    "leaky_relu 0.01": Activation(leaky_relu, leaky_relu_slope, 0.01),
+    "leaky_relu 0.2": Activation(leaky_relu, leaky_relu_slope, 0.2),
+    "leaky_relu 0": Activation(leaky_relu, leaky_relu_slope, 0.0),
+    "leaky_relu 1.5": Activation(leaky_relu, leaky_relu_slope, 1.5),
+    "elu": Activation(elu, elu_slope, 1.0),
+    "elu 0.5": Activation(elu, elu_slope, 0.5),
+    "sigmoid": Activation(sigmoid, sigmoid_slope),
+    "tanh": Activation(tanh, tanh_slope),
+}
+WITH_KERNELS = [name for name, activation in ACTIVATIONS.items() if activation.kernel]
+every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
+modest = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+class Layer(NamedTuple):
+    """Arrays for one fully connected layer, and dy."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray | None
+    dy: np.ndarray
+
+
+@st.composite
+def layers(draw: Any) -> Layer:
+    """Any sizes, no rows included, in float32 or float64, each array in row order, in column order or with gaps."""
+    n, k, m = draw(st.integers(0, 9)), draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def array(*shape: int) -> np.ndarray:
+        a = rng.normal(size=shape).astype(dtype)
+        layout = draw(st.sampled_from(["rows", "columns", "gaps"]))
+        if layout == "gaps":
+            wide = np.empty(tuple(2 * size for size in shape), dtype)
+            view = wide[(slice(None, None, 2),) * len(shape)]
+            view[...] = a
+            return view
+        return a if layout == "rows" else np.asfortranarray(a)
+
+    return Layer(array(n, k), array(m, k), array(m) if draw(st.booleans()) else None, array(n, m))
+
+
+def _value_and_gradients(layer: Layer, activation: Activation | None) -> list[np.ndarray]:
+    params = {name: a for name, a in layer._asdict().items() if a is not None and name != "dy"}
+
+    def loss(p: Any) -> Any:
+        arguments = p["x"], p["weight"], p.get("bias")
+        y = linear_activation(*arguments, activation) if activation else linear(*arguments)
+        return P.sum(y * layer.dy), y
+
+    (_, y), gradients = value_and_grad(loss, has_aux=True)(params)
+    return [y, *gradients.values()]
+
+
+def _assert_twins(layer: Layer, activation: Activation | None) -> None:
+    fast = _value_and_gradients(layer, activation)
+    with kernels.plain():
+        expected = _value_and_gradients(layer, activation)
+    tolerance = 1e-5 if layer.x.dtype == np.float32 else 1e-13
+    for a, b in zip(fast, expected, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@given(layer=layers())
+@modest
+def test_a_layer_and_its_gradients_equal_the_plain_code(layer: Layer) -> None:
+    _assert_twins(layer, None)
+
+
+@every_activation
+@given(layer=layers())
+@modest
+def test_a_layer_with_an_activation_and_its_gradients_equal_the_plain_code(name: str, layer: Layer) -> None:
+    _assert_twins(layer, ACTIVATIONS[name])
+
+
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30, 200.0, -200.0, 1e-30, -1e-30, 20.0, -20.0]
+
+
+@every_activation
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_infinity_and_extremes_come_out_as_in_the_plain_code(name: str, dtype: Any) -> None:
+    x = np.array(SPECIAL, dtype)[:, None]
+    for dy in (1.0, -2.0, 0.0, np.inf, np.nan):
+        layer = Layer(x, np.ones((1, 1), dtype), None, np.full_like(x, dy))
+        with np.errstate(all="ignore"):
+            y, dx, _ = _value_and_gradients(layer, ACTIVATIONS[name])
+            with kernels.plain():
+                expected_y, expected_dx, _ = _value_and_gradients(layer, ACTIVATIONS[name])
+        np.testing.assert_allclose(y, expected_y, rtol=1e-6, atol=0.0)
+        np.testing.assert_allclose(dx, expected_dx, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("name", WITH_KERNELS)
+def test_only_the_forward_half_of_an_activation_writes_into_its_argument(name: str) -> None:
+    kernel = ACTIVATIONS[name].kernel
+    assert kernel is not None
+    z, dy = np.linspace(-2.0, 2.0, 12).reshape(3, 4), np.ones((3, 4))
+    y = kernel.forward(z)
+    assert y is z
+    before = y.copy()
+    dz = kernel.backward(dy, y)
+    assert not np.shares_memory(dz, y)
+    np.testing.assert_array_equal(y, before)
+    np.testing.assert_array_equal(dy, np.ones((3, 4)))
+
+
+def test_which_activations_have_a_kernel() -> None:
+    assert {"relu", "leaky_relu 0.2", "elu", "sigmoid", "tanh"} <= set(WITH_KERNELS)
+    assert "elu 0.5" not in WITH_KERNELS
+
+
+def test_an_activation_that_kernels_do_not_know_runs_on_the_plain_code() -> None:
+    def cube(x: Any) -> Any:
+        return x * x * x
+
+    activation = Activation(cube, lambda y: 3.0 * P.power(P.square(y), 1.0 / 3.0))
+    x, weight = np.array([[0.5, 2.0]]), np.array([[1.0, 1.0]])
+    value, slope = value_and_grad(lambda x: P.sum(linear_activation(x, weight, None, activation)))(x)
+    np.testing.assert_allclose(value, 2.5**3)
+    np.testing.assert_allclose(slope, np.full((1, 2), 3.0 * 2.5**2))
+
+
+# The switch
+
+
+def _runs_on_kernels(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that says whether a layer goes through kernels/ now."""
+    used: list[bool] = []
+    original = dense.linear
+    monkeypatch.setattr(dense, "linear", lambda *args: used.append(True) or original(*args))
+
+    def runs_on_kernels() -> bool:
+        used.clear()
+        linear(np.ones((2, 2)), np.ones((2, 2)))
+        return bool(used)
+
+    return runs_on_kernels
+
+
+def test_plain_switches_kernels_off_and_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_on_kernels = _runs_on_kernels(monkeypatch)
+    assert runs_on_kernels()
+    with kernels.plain():
+        assert not runs_on_kernels()
+        with kernels.plain():
+            assert not runs_on_kernels()
+        assert not runs_on_kernels()
+    assert runs_on_kernels()
+
+
+def test_plain_restores_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_on_kernels = _runs_on_kernels(monkeypatch)
+    with pytest.raises(ZeroDivisionError), kernels.plain():
+        _ = 1 / 0
+    assert runs_on_kernels()
+
+
+def test_plain_holds_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_on_kernels = _runs_on_kernels(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        with kernels.plain():
+            assert not pool.submit(runs_on_kernels).result()
+        assert pool.submit(runs_on_kernels).result()
+
+
+def test_the_derivative_goes_through_kernels_only_if_they_are_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[bool] = []
+    original = dense.linear_gradients
+    monkeypatch.setattr(dense, "linear_gradients", lambda *args: used.append(True) or original(*args))
+    loss = value_and_grad(lambda w: P.sum(linear(np.ones((2, 2)), w)))
+    with kernels.plain():
+        loss(np.ones((2, 2)))
+    assert used == []
+    loss(np.ones((2, 2)))
+    assert used == [True]
+
+
+def test_kernels_take_numpy_arrays_only() -> None:
+    seen = []
+    x = np.ones(2)
+    value_and_grad(lambda t: seen.append(kernels.takes(x, t)) or P.sum(t))(x)
+    assert seen == [False]
+    assert kernels.takes(x, x)
+    assert not kernels.takes(x, fake_cupy.asarray(x))
+    assert not kernels.takes(np.float32(1.0))
+    assert not kernels.takes(np.ma.masked_array([1.0]))
+
+
+# Whole networks
+
+
+@pytest.mark.parametrize("preprocess", get_args(toy.Preprocess))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-4), (np.float64, 1e-12)])
+def test_losses_and_gradients_of_the_toy_are_equal_up_to_rounding(
+    preprocess: toy.Preprocess, dtype: Any, tolerance: float
+) -> None:
+    rng = np.random.default_rng(0)
+    G, D = toy.generator(), toy.discriminator(preprocess, minibatch=20)
+    g, d = G.init(rng, dtype), D.init(rng, dtype)
+    x, z = (rng.normal(4.0, 1.25, (60, 1)).astype(dtype) for _ in range(2))
+
+    def both_steps() -> list[np.ndarray]:
+        objective = objectives.non_saturating
+        (d_loss, _), of_d = value_and_grad(training.d_loss, has_aux=True)(d, D, objective, x, G(g, z))
+        g_loss, of_g = value_and_grad(training.g_loss)(g, G, training.Player(D, d, None), objective, z)
+        return [d_loss, of_d.flat, g_loss, of_g.flat]
+
+    fast = both_steps()
+    with kernels.plain():
+        expected = both_steps()
+    for a, b in zip(fast, expected, strict=True):
+        assert a.dtype == b.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())

@@ -1,0 +1,151 @@
+"""One game for two libraries: what both sides of a trajectory comparison share, and minigan's side.
+
+Both get the same first weights and the same numbers in the same order. Their trajectories are the losses of every step
+and, at some steps, every weight and both Adam moments of every weight. The PyTorch side is torch_toy.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigan import Adam, Parameters, Player, Sequential, objectives, play
+from minigan.networks import toy
+
+ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8}
+PREPROCESSES = ("raw", "variances", "diffs", "moments", "pointwise")
+KINDS = ("weights", "exp_avg", "exp_avg_sq")
+OBJECTIVES = {
+    ("probabilities", "non-saturating"): objectives.non_saturating,
+    ("probabilities", "saturating"): objectives.saturating,
+    ("logits", "non-saturating"): objectives.non_saturating_with_logits,
+    ("logits", "saturating"): objectives.saturating_with_logits,
+}
+
+
+class Game(NamedTuple):
+    """What is played: D reads `rows` rows of `minibatch` numbers, each through `preprocess`."""
+
+    preprocess: Any
+    scores: str
+    objective: str
+    rows: int
+    minibatch: int
+    hidden: int
+
+    def __str__(self) -> str:
+        return f"{self.preprocess}, {self.scores}, {self.objective}, {self.rows} x {self.minibatch}"
+
+    def networks(self) -> dict[str, Sequential]:
+        """G and D, as minigan describes them."""
+        d = toy.discriminator(self.preprocess, self.minibatch, self.hidden, logits=self.scores == "logits")
+        return {"G": toy.generator(self.hidden), "D": d}
+
+
+class Draws(NamedTuple):
+    """What each step sees: (steps, rows * minibatch, 1), float64 numbers; see draw."""
+
+    real: np.ndarray
+    noise_d: np.ndarray
+    noise_g: np.ndarray
+
+
+class Trajectory(NamedTuple):
+    """The kept steps, the losses (steps, [d_real, d_fake, g]), and each player's numbers (kept step, kind, weight)."""
+
+    at: tuple[int, ...]
+    losses: np.ndarray
+    G: np.ndarray
+    D: np.ndarray
+
+
+class Difference(NamedTuple):
+    """The distance between two arrays; the largest of several is max(differences)."""
+
+    relative: float
+    step: int
+    what: str
+
+
+def games(rows: int, minibatch: int, hidden: int, preprocesses: tuple[str, ...] = PREPROCESSES) -> list[Game]:
+    """Every preprocess with every objective."""
+    return [Game(p, *o, rows, minibatch, hidden) for p, o in itertools.product(preprocesses, OBJECTIVES)]
+
+
+STEPS, KEPT = 200, (1, 10, 50, 100, 200)
+STEPS_32, KEPT_32 = 50, (1, 10, 50)  # in float32
+SMALL = games(rows=2, minibatch=6, hidden=5)
+FULL = games(rows=1, minibatch=100, hidden=50) + games(rows=8, minibatch=100, hidden=50, preprocesses=("moments",))
+
+
+def draw(game: Game, steps: int, seed: int = 2018) -> Draws:
+    """The numbers of a game: noise uniform on [0, 1), real samples uniform on [2, 6)."""
+    rng = np.random.default_rng(seed)
+    u = rng.random((steps, 3, game.rows * game.minibatch, 1), dtype=np.float32).astype(np.float64)
+    return Draws(2.0 + 4.0 * u[:, 0], u[:, 1], u[:, 2])
+
+
+def minigan_trajectory(
+    game: Game, start: dict[str, np.ndarray], steps: int, at: tuple[int, ...], dtype: Any = np.float64
+) -> Trajectory:
+    """The game as `play` plays it, from the flat weights start["G"] and start["D"]."""
+    networks = game.networks()
+    G, D = (_player(networks[name], start[name].astype(dtype)) for name in "GD")
+    draws = Draws(*(numbers.astype(dtype) for numbers in draw(game, steps)))
+    real = iter(draws.real)
+    noise = itertools.chain.from_iterable(zip(draws.noise_d, draws.noise_g, strict=True))
+    losses, kept = [], []
+    for epoch in play(
+        G,
+        D,
+        OBJECTIVES[game.scores, game.objective],
+        draw_real=lambda: next(real),
+        draw_noise=lambda: next(noise),
+        epochs=steps,
+    ):
+        losses.append((epoch.d_real, epoch.d_fake, epoch.g))
+        if epoch.number in at:
+            kept.append([_numbers(G), _numbers(D)])
+    g, d = zip(*kept, strict=True)
+    return Trajectory(at, np.array(losses), np.array(g), np.array(d))
+
+
+def differences(game: Game, got: Trajectory, want: Trajectory) -> Iterator[Difference]:
+    """How far got is from want, array by array, at every step that got kept.
+
+    An array is one weight or bias, or one of its two moments, or one loss over the steps since the last kept one.
+    """
+    for i, (before, step) in enumerate(itertools.pairwise((0, *got.at))):
+        for j, name in enumerate(("d_real", "d_fake", "g")):
+            window = slice(before, step), j
+            yield Difference(distance(got.losses[window], want.losses[window]), step, f"loss {name}")
+        for player, network in game.networks().items():
+            specs = network.parameters()
+            cuts = np.cumsum([np.prod(spec.shape) for spec in specs.values()])[:-1]
+            for j, kind in enumerate(KINDS):
+                ours = np.split(getattr(got, player)[i, j], cuts)
+                theirs = np.split(getattr(want, player)[want.at.index(step), j], cuts)
+                for name, a, b in zip(specs, ours, theirs, strict=True):
+                    yield Difference(distance(a, b), step, f"{kind} of {player}'s {name}")
+
+
+def distance(got: np.ndarray, want: np.ndarray) -> float:
+    """max |got - want| / max |want|; infinite if anything is not a number."""
+    if got.shape != want.shape or not (np.isfinite(got).all() and np.isfinite(want).all()):
+        return float("inf")
+    gap, scale = np.abs(got - want).max(), np.abs(want).max()
+    return float(gap / scale) if scale else float("inf" if gap else 0.0)
+
+
+def _player(network: Sequential, flat: np.ndarray) -> Player:
+    params = network.init(np.random.default_rng(0), dtype=flat.dtype)
+    params.flat[...] = flat
+    return Player(network, params, Adam(params, **ADAM))
+
+
+def _numbers(player: Player) -> list[np.ndarray]:
+    params: Parameters = player.params
+    return [params.flat.copy(), player.optimizer.exp_avg, player.optimizer.exp_avg_sq]

@@ -58,14 +58,13 @@ class Parameters(dict[str, Array]):
 
     def _lay_out(self, arrays: Mapping[str, Array], dtype: Any) -> None:
         xp = array_module(next(iter(arrays.values()))) if arrays else np
-        self.flat = flat = xp.empty(sum([a.size for a in arrays.values()]), dtype)
+        flat = xp.concatenate(list(arrays.values()), axis=None) if arrays else np.zeros(0, dtype)
         start, put = 0, super().__setitem__
         for name, a in arrays.items():
             stop = start + a.size
-            view = flat[start:stop].reshape(a.shape)
-            view[...] = a
-            put(name, view)
+            put(name, flat[start:stop].reshape(a.shape))
             start = stop
+        self.flat = flat
 
     def __setitem__(self, name: str, value: Array) -> None:
         """Write `value` into the existing array `name`; a new name or another shape is refused."""

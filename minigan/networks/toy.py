@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
-from minigan.arrays import Array
-from minigan.autodiff import stop_gradient
+from minigan.arrays import Array, array_module
+from minigan.autodiff import defvjp, primitive, stop_gradient
 from minigan.layers import ELU, Layer, Linear, Sequential, Sigmoid, Spec
 from minigan.primitives import concatenate, mean, reshape, sqrt, square
 
@@ -94,14 +94,38 @@ def inputs(preprocess: Preprocess, minibatch: int) -> int:
     return {"raw": n, "variances": 2 * n, "diffs": 2 * n, "moments": 4, "pointwise": 1}[preprocess]
 
 
+@primitive
 def variances(x: Array) -> Array:
-    """(rows, N) -> (rows, 2 N): the numbers and their squared deviations from the row's mean, a constant."""
-    return concatenate([x, square(x - mean(stop_gradient(x), 1, keepdims=True))], axis=1)
+    """(rows, N) -> (rows, 2 N): the numbers and their squared deviations from the row's mean."""
+    d = _deviations(x)
+    return array_module(x).concatenate([x, d * d], axis=1)
 
 
+# As the original has it, the mean is a constant to the derivative: dx = dy of x + 2 (x - mean) dy of (x - mean)^2.
+def _variances_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
+    N = x.shape[1]
+    return lambda dy: dy[:, :N] + 2.0 * _deviations(x) * dy[:, N:]
+
+
+defvjp(variances, _variances_vjp)
+
+
+@primitive
 def diffs(x: Array) -> Array:
-    """(rows, N) -> (rows, 2 N): the numbers and their deviations from the row's mean, a constant."""
-    return concatenate([x, x - mean(stop_gradient(x), 1, keepdims=True)], axis=1)
+    """(rows, N) -> (rows, 2 N): the numbers and their deviations from the row's mean."""
+    return array_module(x).concatenate([x, _deviations(x)], axis=1)
+
+
+def _diffs_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
+    N = x.shape[1]
+    return lambda dy: dy[:, :N] + dy[:, N:]
+
+
+defvjp(diffs, _diffs_vjp)
+
+
+def _deviations(x: Array) -> Array:
+    return x - stop_gradient(x).sum(1, keepdims=True) * (1.0 / x.shape[1])
 
 
 def moments(x: Array) -> Array:

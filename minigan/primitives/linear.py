@@ -82,11 +82,12 @@ defvjp_joint(linear_activation, _linear_activation_vjp)
 
 
 def _check(x: Array, weight: Array, bias: Array | None) -> None:
-    if x.ndim != 2 or x.shape[1] != weight.shape[1]:
+    out_features, in_features = weight.shape
+    if x.ndim != 2 or x.shape[1] != in_features:
         raise ValueError(
-            f"linear: expected x of shape (N, {weight.shape[1]}) for weight of shape {weight.shape}, got {x.shape}"
+            f"linear: expected x of shape (N, {in_features}) for weight of shape {weight.shape}, got {x.shape}"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: expected bias of shape ({weight.shape[0]},), got {bias.shape}")
+    if bias is not None and bias.shape != (out_features,):
+        raise ValueError(f"linear: expected bias of shape ({out_features},), got {bias.shape}")
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:  # `is` first: it is 10 times as fast
         raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}")

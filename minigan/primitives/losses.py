@@ -37,7 +37,7 @@ def binary_cross_entropy(input: Array, target: Array | float, reduction: Reducti
     xp, p, t = array_module(input), input, target
     with np.errstate(divide="ignore"):  # log 0 = -inf is clamped on the same line
         if isinstance(t, float) and t in (0.0, 1.0):  # the usual targets need only one of the two logarithms
-            loss = -xp.maximum(xp.log(p) if t == 1.0 else xp.log1p(-p), -100.0)
+            loss = -xp.maximum(xp.log(p) if t else xp.log1p(-p), -100.0)
         else:
             loss = -(t * xp.maximum(xp.log(p), -100.0) + (1.0 - t) * xp.maximum(xp.log1p(-p), -100.0))
     return _reduce(loss, reduction)
@@ -48,15 +48,14 @@ def _binary_cross_entropy_vjp(
 ) -> Callable[[Array], tuple[Array, ...]]:
     p, t, share = input, target, _share(input, reduction)
 
-    def vjp(dy: Array) -> tuple[Array, ...]:
-        wrt = [
-            lambda: dy * share * ((p - t) / clamp(p * (1.0 - p), 1e-12)),
-            lambda: dy * share * (clamp(log(1.0 - p), -100.0) - clamp(log(p), -100.0)),
-        ]
-        with np.errstate(divide="ignore"):  # log 0 is clamped
-            return tuple([wrt[i]() for i in argnums])
+    def wrt_input(dy: Array) -> Array:
+        return (p - t) / clamp(p * (1.0 - p), 1e-12) * (dy * share)
 
-    return vjp
+    def wrt_target(dy: Array) -> Array:
+        with np.errstate(divide="ignore"):  # log 0 is clamped
+            return (clamp(log(1.0 - p), -100.0) - clamp(log(p), -100.0)) * (dy * share)
+
+    return lambda dy: tuple([(wrt_input, wrt_target)[i](dy) for i in argnums])
 
 
 defvjp_joint(binary_cross_entropy, _binary_cross_entropy_vjp)
@@ -81,11 +80,13 @@ def _binary_cross_entropy_with_logits_vjp(
 ) -> Callable[[Array], tuple[Array, ...]]:
     x, t, share = input, target, _share(input, reduction)
 
-    def vjp(dy: Array) -> tuple[Array, ...]:
-        wrt = [lambda: dy * share * (sigmoid(x) - t), lambda: dy * share * -x]
-        return tuple([wrt[i]() for i in argnums])
+    def wrt_input(dy: Array) -> Array:
+        return (sigmoid(x) - t) * (dy * share)
 
-    return vjp
+    def wrt_target(dy: Array) -> Array:
+        return -x * (dy * share)
+
+    return lambda dy: tuple([(wrt_input, wrt_target)[i](dy) for i in argnums])
 
 
 defvjp_joint(binary_cross_entropy_with_logits, _binary_cross_entropy_with_logits_vjp)

@@ -170,5 +170,7 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 
 def _is_basic(at: Any) -> bool:
+    if type(at) is slice:
+        return True
     parts = at if isinstance(at, tuple) else (at,)
     return all(p is None or p is Ellipsis or (isinstance(p, (int, slice)) and p is not True) for p in parts)

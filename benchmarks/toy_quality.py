@@ -91,10 +91,7 @@ def row(case: str, results: list[dict[str, Any]], mu: float, sigma: float) -> st
     }
     learned = int(np.sum((errors["mean"] <= 0.1) & (errors["std"] <= 0.1) & (errors["ks"] <= 0.1)))
     cells = [f"{e.max():.3f} / {np.median(e):.3f}" for e in errors.values()] if done else ["-"] * 4
-    seconds = f"{np.median([r['seconds'] for r in done]):.1f}" if done else "-"
-    return (
-        f"| {case:<20} | {learned:>3} of {len(results):<3} | {' | '.join(f'{c:>15}' for c in cells)} | {seconds:>6} |"
-    )
+    return f"| {case:<20} | {learned:>3} of {len(results):<3} | {' | '.join(f'{c:>15}' for c in cells)} |"
 
 
 def main(s: Settings) -> None:
@@ -108,8 +105,8 @@ def main(s: Settings) -> None:
         for case, result in tqdm(pool.imap_unordered(learn, todo), total=len(todo), disable=None, unit="seed"):
             results[case].append(result)
     titles = [f"{t:>15}" for t in ("mean", "std", "KS", "Wasserstein-1")]
-    print(f"| {'worst / median error':<20} | {'learned':>10} | {' | '.join(titles)} | median s |")
-    print(f"|{'-' * 22}|{'-' * 12}|{'|'.join('-' * 17 for _ in titles)}|{'-' * 10}|")
+    print(f"| {'worst / median error':<20} | {'learned':>10} | {' | '.join(titles)} |")
+    print(f"|{'-' * 22}|{'-' * 12}|{'|'.join('-' * 17 for _ in titles)}|")
     for case, found in results.items():
         print(row(case, found, s.mu, s.sigma))
     if s.output:

@@ -8,7 +8,25 @@ from minigan import initializers, metrics, objectives, optimizers, primitives
 from minigan.arrays import array_module, to_device, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
 from minigan.averaging import MovingAverage
-from minigan.layers import ELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, Softplus, Tanh
+from minigan.layers import (
+    ELU,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    Upsample,
+)
 from minigan.optimizers import SGD, Adam, RMSprop
 from minigan.parameters import Parameters
 from minigan.training import DivergedError, Player, play
@@ -19,18 +37,27 @@ __all__ = [
     "ELU",
     "SGD",
     "Adam",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvTranspose2d",
     "DivergedError",
+    "Flatten",
     "LeakyReLU",
     "Linear",
+    "MaxPool2d",
     "MovingAverage",
     "Parameters",
     "Player",
     "RMSprop",
     "ReLU",
+    "Reshape",
     "Sequential",
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "Upsample",
     "array_module",
     "grad",
     "initializers",

@@ -10,6 +10,7 @@ is PyTorch's state_dict name, so state_dicts go in and out key for key. Read nex
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,13 @@ from minigan import initializers
 from minigan.arrays import Array, Device, to_device
 from minigan.initializers import Initializer
 from minigan.parameters import Parameters
+from minigan.primitives.convolution import (
+    Pair,
+    Window,
+    conv2d_activation,
+    conv_transpose2d_activation,
+    pair,
+)
 from minigan.primitives.elementwise import (
     Activation,
     elu,
@@ -34,6 +42,9 @@ from minigan.primitives.elementwise import (
     tanh_slope,
 )
 from minigan.primitives.linear import linear, linear_activation
+from minigan.primitives.normalization import batch_norm
+from minigan.primitives.pooling import avg_pool2d, max_pool2d, upsample
+from minigan.primitives.shaping import flatten, reshape
 
 
 class Spec(NamedTuple):
@@ -52,8 +63,8 @@ class Layer(Protocol):
         """Names of this layer's arrays, in PyTorch's order, and how each starts."""
         ...
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
-        """y, from x and the arrays p[path + name]."""
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """y, from x and the arrays p[path + name]; `training` says which statistics batch norm uses."""
         ...
 
 
@@ -64,7 +75,9 @@ class Sequential:
         layers: each a Layer, named "0", "1", ... as PyTorch does; or one dict name -> Layer. Names join with dots,
             so Sequential({"main": Sequential(Linear(2, 3))}) owns "main.0.weight" and "main.0.bias".
 
-    A Linear and the activation behind it run as one primitive where that exists; the result is the same.
+    A Linear, Conv or BatchNorm layer and the activation behind it run as one primitive; the result is the same. So it
+    is where MaxPool2d comes behind an activation that only rises: the largest is found first, which leaves less to
+    activate.
     """
 
     def __init__(self, *layers: Layer | dict[str, Layer]) -> None:
@@ -80,19 +93,37 @@ class Sequential:
             f"{name}.{key}": spec for name, layer in self.layers.items() for key, spec in layer.parameters().items()
         }
 
+    def buffers(self, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+        """The numbers that layers keep without training them, as they start, under their dotted names."""
+        return {
+            f"{name}.{key}": buffer
+            for name, layer in self.layers.items()
+            if hasattr(layer, "buffers")
+            for key, buffer in layer.buffers(dtype).items()
+        }
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row of y depends on other rows of x, as batch norm makes it."""
+        return any(getattr(layer, "mixes_rows", False) for layer in self.layers.values())
+
+    @property
+    def convolves(self) -> bool:
+        """Whether its work is mostly convolutions (kernels.one_gradient asks)."""
+        return any(getattr(layer, "convolves", False) for layer in self.layers.values())
+
     def init(self, rng: np.random.Generator, dtype: Any = np.float32, device: Device = "cpu") -> Parameters:
         """Fresh numbers for every array: the same seed gives the same network in every dtype, up to rounding."""
-        return Parameters(
-            {
-                name: to_device(s.initializer(rng, s.shape, s.fan_in, s.fan_out).astype(dtype), device)
-                for name, s in self.parameters().items()
-            }
-        )
+        arrays = {
+            name: to_device(s.initializer(rng, s.shape, s.fan_in, s.fan_out).astype(dtype), device)
+            for name, s in self.parameters().items()
+        }
+        return Parameters(arrays, {name: to_device(b, device) for name, b in self.buffers(dtype).items()})
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
-        """y, from x and the arrays p[path + name]."""
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """y, from x and the arrays p[path + name]; `training` says which statistics batch norm uses."""
         for step, name in self._steps:
-            x = step(p, x, path + name)
+            x = step(p, x, path + name, training)
         return x
 
     def __repr__(self) -> str:
@@ -100,7 +131,19 @@ class Sequential:
         return f"Sequential({inner})"
 
 
-class Linear:
+class _Joinable:
+    """A layer that can take in the activation behind it."""
+
+    activation_behind: Activation | None = None
+
+    def joined(self, activation: Activation) -> Any:
+        """This layer and the activation behind it, as one step."""
+        step = copy.copy(self)
+        step.activation_behind = activation
+        return step
+
+
+class Linear(_Joinable):
     """x W^T + b: (N, in_features) -> (N, out_features), with weight (out_features, in_features).
 
     Args:
@@ -117,9 +160,7 @@ class Linear:
         weight_init: Initializer = initializers.torch_uniform,
         bias_init: Initializer = initializers.torch_uniform,
     ) -> None:
-        for name, value in [("in_features", in_features), ("out_features", out_features)]:
-            if value < 1:
-                raise ValueError(f"Linear: expected {name} >= 1, got {value}")
+        _check_counts("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features, self.bias = in_features, out_features, bias
         self.weight_init, self.bias_init = weight_init, bias_init
 
@@ -131,16 +172,282 @@ class Linear:
             specs["bias"] = Spec((self.out_features,), self.bias_init, *fans)
         return specs
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """x (N, in_features) -> (N, out_features)"""
-        return linear(x, p[path + "weight"], p[path + "bias"] if self.bias else None)
-
-    def joined(self, activation: Activation) -> Layer:
-        """This layer and the activation behind it, as one step."""
-        return _LinearActivation(self, activation)
+        weight, bias = p[path + "weight"], p[path + "bias"] if self.bias else None
+        if self.activation_behind is None:
+            return linear(x, weight, bias)
+        return linear_activation(x, weight, bias, self.activation_behind)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features})"
+
+
+class _Convolution(_Joinable):
+    """What Conv2d and ConvTranspose2d share."""
+
+    convolves = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair,
+        padding: int | Pair,
+        dilation: int | Pair,
+        bias: bool,
+        weight_init: Initializer,
+        bias_init: Initializer,
+    ) -> None:
+        _check_counts(type(self).__name__, in_channels=in_channels, out_channels=out_channels)
+        self.in_channels, self.out_channels, self.bias = in_channels, out_channels, bias
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+        self.weight_init, self.bias_init = weight_init, bias_init
+
+    def _specs(self, first: int, second: int) -> dict[str, Spec]:
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        fans = (second * taps, first * taps)  # PyTorch's reading of a weight (first, second, kh, kw)
+        specs = {"weight": Spec((first, second, *self.kernel_size), self.weight_init, *fans)}
+        if self.bias:
+            specs["bias"] = Spec((self.out_channels,), self.bias_init, *fans)
+        return specs
+
+    def _check_input(self, x: Array) -> None:
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(f"{self!r}: expected x of shape (N, {self.in_channels}, H, W), got {x.shape}")
+
+    def __repr__(self) -> str:
+        stride, padding, dilation = self.window
+        inner = f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, {stride=}, {padding=}, {dilation=}"
+        return f"{type(self).__name__}({inner})"
+
+
+class Conv2d(_Convolution):
+    """Convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW); see primitives.conv2d for the sizes.
+
+    Args:
+        in_channels, out_channels: at least 1.
+        kernel_size, stride, padding, dilation: a number or a pair (vertical, horizontal).
+        bias: whether there is one.
+        weight_init, bias_init: see initializers.py; PyTorch's defaults.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        bias: bool = True,
+        weight_init: Initializer = initializers.torch_uniform,
+        bias_init: Initializer = initializers.torch_uniform,
+    ) -> None:
+        sizes = (kernel_size, stride, padding, dilation)
+        super().__init__(in_channels, out_channels, *sizes, bias, weight_init, bias_init)
+
+    def parameters(self) -> dict[str, Spec]:
+        """weight (out_channels, in_channels, kh, kw) and bias (out_channels,)."""
+        return self._specs(self.out_channels, self.in_channels)
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
+        self._check_input(x)
+        bias = p[path + "bias"] if self.bias else None
+        return conv2d_activation(x, p[path + "weight"], bias, self.activation_behind, self.window)
+
+
+class ConvTranspose2d(_Convolution):
+    """Transposed convolution: (N, in_channels, H, W) -> (N, out_channels, OH, OW); see primitives.conv_transpose2d.
+
+    Args:
+        in_channels, out_channels: at least 1.
+        kernel_size, stride, padding, output_padding, dilation: a number or a pair (vertical, horizontal).
+        bias: whether there is one.
+        weight_init, bias_init: see initializers.py; PyTorch's defaults.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        output_padding: int | Pair = 0,
+        bias: bool = True,
+        dilation: int | Pair = 1,
+        weight_init: Initializer = initializers.torch_uniform,
+        bias_init: Initializer = initializers.torch_uniform,
+    ) -> None:
+        sizes = (kernel_size, stride, padding, dilation)
+        super().__init__(in_channels, out_channels, *sizes, bias, weight_init, bias_init)
+        self.output_padding = pair("output_padding", output_padding, 0)
+        self.window.check_output_padding(self.output_padding)
+
+    def parameters(self) -> dict[str, Spec]:
+        """weight (in_channels, out_channels, kh, kw) and bias (out_channels,)."""
+        return self._specs(self.in_channels, self.out_channels)
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
+        self._check_input(x)
+        bias = p[path + "bias"] if self.bias else None
+        size = self.window.transposed_size(x.shape[2:], self.kernel_size, self.output_padding)
+        return conv_transpose2d_activation(x, p[path + "weight"], bias, self.activation_behind, self.window, size)
+
+
+_ONES, _ZEROS = initializers.constant(1.0), initializers.constant(0.0)
+
+
+class _BatchNorm(_Joinable):
+    """What BatchNorm1d and BatchNorm2d share: they differ in the shape of x alone."""
+
+    mixes_rows = True
+    axes: tuple[str, ...]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        weight_init: Initializer = _ONES,
+        bias_init: Initializer = _ZEROS,
+    ) -> None:
+        _check_counts(type(self).__name__, num_features=num_features)
+        if not eps > 0:
+            raise ValueError(f"{type(self).__name__}: expected eps > 0, got {eps}")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"{type(self).__name__}: expected momentum in [0, 1], got {momentum}")
+        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
+        self.track_running_stats, self.weight_init, self.bias_init = track_running_stats, weight_init, bias_init
+
+    def parameters(self) -> dict[str, Spec]:
+        """weight and bias, (num_features,) each, if affine."""
+        if not self.affine:
+            return {}
+        n = self.num_features
+        return {"weight": Spec((n,), self.weight_init, n, n), "bias": Spec((n,), self.bias_init, n, n)}
+
+    def buffers(self, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+        """running_mean, running_var (num_features,) and num_batches_tracked, a counter, if they are tracked."""
+        if not self.track_running_stats:
+            return {}
+        return {
+            "running_mean": np.zeros(self.num_features, dtype),
+            "running_var": np.ones(self.num_features, dtype),
+            "num_batches_tracked": np.zeros((), np.int64),
+        }
+
+    def __call__(self, p: Any, x: Array, path: str = "", training: bool = True) -> Array:
+        """Like x. Without tracked statistics the batch's own are used at evaluation too, as in PyTorch."""
+        if x.ndim != len(self.axes) or x.shape[1] != self.num_features:
+            axes = ", ".join(self.axes).replace("C", str(self.num_features))
+            raise ValueError(f"{self!r}: expected x of shape ({axes}), got {x.shape}")
+        weight, bias = (p[path + "weight"], p[path + "bias"]) if self.affine else (None, None)
+        mean = var = None
+        if self.track_running_stats:
+            mean, var = p.buffers[path + "running_mean"], p.buffers[path + "running_var"]
+            if training:
+                p.buffers[path + "num_batches_tracked"][...] += 1
+        use_batch = training or not self.track_running_stats
+        return batch_norm(x, weight, bias, mean, var, use_batch, self.momentum, self.eps, self.activation_behind)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_features})"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch norm of (N, num_features); see primitives.batch_norm.
+
+    Args:
+        num_features: C, at least 1.
+        eps, momentum, affine, track_running_stats: as in PyTorch.
+        weight_init, bias_init: of the scale and the shift; 1 and 0.
+    """
+
+    axes = ("N", "C")
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch norm of (N, num_features, H, W), a mean and a variance for each channel; see primitives.batch_norm.
+
+    Args:
+        num_features: C, at least 1.
+        eps, momentum, affine, track_running_stats: as in PyTorch.
+        weight_init, bias_init: of the scale and the shift; 1 and 0.
+    """
+
+    axes = ("N", "C", "H", "W")
+
+
+class _Shaping:
+    """What the layers without arrays of their own share."""
+
+    def parameters(self) -> dict[str, Spec]:
+        """None."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, vars(self).values()))})"
+
+
+class MaxPool2d(_Shaping):
+    """The largest number of each window; see primitives.max_pool2d."""
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N, C, H, W) -> (N, C, OH, OW)"""
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool2d(_Shaping):
+    """The mean of each window; see primitives.avg_pool2d."""
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N, C, H, W) -> (N, C, OH, OW)"""
+        return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class Upsample(_Shaping):
+    """Each pixel scale_factor times in both directions, nearest neighbour."""
+
+    def __init__(self, scale_factor: int = 2) -> None:
+        _check_counts("Upsample", scale_factor=scale_factor)
+        self.scale_factor = scale_factor
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N, C, H, W) -> (N, C, s H, s W)"""
+        return upsample(x, self.scale_factor)
+
+
+class Flatten(_Shaping):
+    """(N, C, H, W) -> (N, C*H*W)"""
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """All axes but the first made one."""
+        return flatten(x)
+
+
+class Reshape(_Shaping):
+    """(N, ...) -> (N, *shape)"""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """The numbers of each row under another shape."""
+        return reshape(x, (x.shape[0], *self.shape))
 
 
 class _Elementwise:
@@ -162,7 +469,7 @@ class ReLU(_Elementwise):
 
     activation = Activation(relu, relu_slope)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return relu(x)
 
@@ -175,7 +482,7 @@ class LeakyReLU(_Elementwise):
         if negative_slope >= 0:  # otherwise y > 0 on both sides, and the slope has to be read off x
             self.activation = Activation(leaky_relu, leaky_relu_slope, negative_slope)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return leaky_relu(x, self.negative_slope)
 
@@ -189,7 +496,7 @@ class ELU(_Elementwise):
         self.alpha = alpha
         self.activation = Activation(elu, elu_slope, alpha)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return elu(x, self.alpha)
 
@@ -199,7 +506,7 @@ class Sigmoid(_Elementwise):
 
     activation = Activation(sigmoid, sigmoid_slope)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return sigmoid(x)
 
@@ -209,7 +516,7 @@ class Tanh(_Elementwise):
 
     activation = Activation(tanh, tanh_slope)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return tanh(x)
 
@@ -217,22 +524,15 @@ class Tanh(_Elementwise):
 class Softplus(_Elementwise):
     """log(1 + exp(x))"""
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """Any shape."""
         return softplus(x)
 
 
-class _LinearActivation:
-    """Linear and activation in one node. Sequential makes it; it owns no names."""
-
-    def __init__(self, layer: Linear, activation: Activation) -> None:
-        self.bias, self.activation = layer.bias, activation
-
-    def parameters(self) -> dict[str, Spec]:
-        return {}
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
-        return linear_activation(x, p[path + "weight"], p[path + "bias"] if self.bias else None, self.activation)
+def _check_counts(layer: str, **counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{layer}: expected {name} >= 1, got {value}")
 
 
 def _joined(layers: Mapping[str, Any]) -> Iterator[tuple[Layer, str]]:
@@ -241,7 +541,25 @@ def _joined(layers: Mapping[str, Any]) -> Iterator[tuple[Layer, str]]:
     while items:
         name, layer = items.pop(0)
         activation = getattr(items[0][1], "activation", None) if items else None
-        if activation is not None and hasattr(layer, "joined"):
+        if activation is not None and len(items) > 1 and activation.f in _RISING and isinstance(items[1][1], MaxPool2d):
+            yield layer, f"{name}."
+            items.pop(0)
+            name, pool = items.pop(0)
+            layer = _Activated(pool, activation)
+        elif activation is not None and hasattr(layer, "joined"):
             items.pop(0)
             layer = layer.joined(activation)
         yield layer, f"{name}."
+
+
+class _Activated:
+    """A layer and an activation behind it, one after the other."""
+
+    def __init__(self, layer: Layer, activation: Activation) -> None:
+        self.layer, self.activation = layer, activation
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        return self.activation.f(self.layer(p, x, path, training), *self.activation.args)
+
+
+_RISING = (relu, leaky_relu)  # they rise, or stay, for every slope that `activation` is set for

@@ -14,7 +14,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from minigan import kernels
 from minigan.arrays import Array, array_module
+from minigan.kernels import adam
 from minigan.parameters import Parameters
 
 Schedule = Callable[[float], float]
@@ -72,26 +74,24 @@ class Adam:
         self.params, self.lr, self.betas, self.eps, self.weight_decay = params, lr, betas, eps, weight_decay
         xp = array_module(params.flat)
         self.t = 0
-        self._M, self._V, self._scratch = (xp.zeros_like(params.flat) for _ in range(3))
+        self._M, self._V = xp.zeros_like(params.flat), xp.zeros_like(params.flat)
 
     def step(self, gradient: Parameters) -> None:
         """Move the parameters against the gradient, once."""
-        p, M, V, tmp = self.params.flat, self._M, self._V, self._scratch
+        p, M, V = self.params.flat, self._M, self._V
         g = _gradient(self.params, gradient, self.weight_decay)
-        xp = array_module(p)
         b1, b2 = self.betas
         self.t += 1
         c = math.sqrt((1.0 - b2) / (1.0 - b2**self.t))
+        e, rate = self.eps / c, self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
+        if kernels.takes(p, g):
+            adam.adam_step(p, g, M, V, b1, b2, e, rate)
+            return
         M *= b1
         M += g
         V *= b2
-        xp.multiply(g, g, out=tmp)
-        V += tmp
-        xp.sqrt(V, out=tmp)
-        tmp += self.eps / c
-        xp.divide(M, tmp, out=tmp)
-        tmp *= self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
-        p -= tmp
+        V += g * g
+        p -= rate * M / (array_module(p).sqrt(V) + e)
 
     @property
     def exp_avg(self) -> Array:

@@ -5,17 +5,34 @@ exists (`takes`), and tests hold each kernel equal to the plain code it stands i
 
     with minigan.kernels.plain():
         ...                       # only what you read in primitives/ runs
+
+    dense.py          fully connected layers
+    elementwise.py    activations and their slopes, in chunks
+    convolution.py    conv2d and its two gradients, in tiles of patches (patches.py, geometry.py)
+    input_gradient.py phases and scatters
+    k4s2.py           kernel 4, stride 2 with 9 multiplications for 16
+    normalization.py  batch norm in two passes
+    pooling.py        max and average pooling
+    adam.py           the optimizer's step
+    pool.py           worker threads that share tiles
+    weights.py        what was computed from a weight, kept until it moves
+    scratch.py        buffers that outlive a call
+    layout.py         NCHW outside, NHWC inside
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from minigan.kernels.pool import SingleThreadedBLAS
+from minigan.kernels.weights import standing_still
+
 _switched_on = True
+_NOTHING = nullcontext()
 
 
 def takes(*arrays: Any) -> bool:
@@ -26,6 +43,22 @@ def takes(*arrays: Any) -> bool:
         if type(a) is not np.ndarray:
             return False
     return True
+
+
+def one_gradient(pooled: bool) -> AbstractContextManager[Any]:
+    """Around the work for one gradient, in which no parameter is written to.
+
+    Args:
+        pooled: whether that work is mostly convolutions, which run on the worker pool. BLAS is then held to one thread
+            throughout: its own threads, once woken by one matrix product, spin for a while and take the pool's cores.
+            Networks of matrix products alone leave it to BLAS to share them out, which costs less than the pool does.
+    """
+    if not (pooled and _switched_on):
+        return _NOTHING
+    stack = ExitStack()
+    stack.enter_context(SingleThreadedBLAS())
+    stack.enter_context(standing_still())
+    return stack
 
 
 @contextmanager

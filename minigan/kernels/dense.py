@@ -15,13 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
+from minigan.kernels.scratch import empty
 
-def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    """x W^T + b, for x (N, in), W (out, in), b (out,)."""
-    z: np.ndarray = x.dot(weight.T)
+_LARGE = 1 << 17  # numbers in a weight: with some dozens of rows, several times the cost of waking the pool
+
+
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: Kernel | None = None) -> np.ndarray:
+    """f(x W^T + b), for x (N, in), W (out, in), b (out,)."""
+    z = _product(x, weight.T) if weight.size > _LARGE else x.dot(weight.T)
     if bias is not None:
         z += bias
-    return z
+    return z if activation is None else activation.forward(z)
 
 
 def linear_gradients(
@@ -115,13 +120,33 @@ def _tanh_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return slope
 
 
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b, (m, k) by (k, n): by the pool while BLAS is held, by BLAS's own threads otherwise."""
+    if not blas_is_held():
+        return a.dot(b)
+    m, n = len(a), b.shape[1]
+    y = empty((m, n), a.dtype)
+    n_blocks = 2 * get_num_threads()
+    cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
+
+    def body(i: int) -> None:
+        block = slice(cuts[i], cuts[i + 1])
+        if m > n:
+            np.matmul(a[block], b, out=y[block])
+        else:
+            np.matmul(a, b[:, block], out=y[:, block])
+
+    parallel_for(n_blocks, body)
+    return y
+
+
 @lru_cache(maxsize=32)
 def _ones(n: int, dtype: np.dtype) -> np.ndarray:
     return np.ones(n, dtype)
 
 
 _GRADIENTS: tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], ...] = (
-    lambda dz, x, weight: dz.dot(weight),
-    lambda dz, x, weight: dz.T.dot(x),
+    lambda dz, x, weight: _product(dz, weight) if weight.size > _LARGE else dz.dot(weight),
+    lambda dz, x, weight: _product(dz.T, x) if weight.size > _LARGE else dz.T.dot(x),
     lambda dz, x, weight: _ones(dz.shape[0], dz.dtype).dot(dz),
 )

@@ -74,7 +74,7 @@ class Look:
         """None."""
         return {}
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "") -> Array:
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """x (rows * minibatch, 1) -> (rows, inputs)"""
         n = 1 if self.preprocess == "pointwise" else self.minibatch
         if x.ndim != 2 or x.shape[1] != 1 or x.shape[0] % n:

@@ -1,5 +1,6 @@
 """The operations that gradients can see through, each right above its derivative. Start with elementwise.py."""
 
+from minigan.primitives.convolution import conv2d, conv_transpose2d
 from minigan.primitives.elementwise import (
     abs,
     clamp,
@@ -16,7 +17,9 @@ from minigan.primitives.elementwise import (
 )
 from minigan.primitives.linear import linear
 from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits
+from minigan.primitives.normalization import batch_norm
 from minigan.primitives.operators import add, divide, matmul, multiply, negative, power, subtract
+from minigan.primitives.pooling import avg_pool2d, max_pool2d, pad, upsample
 from minigan.primitives.shaping import (
     broadcast_to,
     concatenate,
@@ -31,11 +34,15 @@ from minigan.primitives.shaping import (
 __all__ = [
     "abs",
     "add",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
     "clamp",
     "concatenate",
+    "conv2d",
+    "conv_transpose2d",
     "divide",
     "elu",
     "exp",
@@ -45,9 +52,11 @@ __all__ = [
     "linear",
     "log",
     "matmul",
+    "max_pool2d",
     "mean",
     "multiply",
     "negative",
+    "pad",
     "power",
     "relu",
     "reshape",
@@ -59,4 +68,5 @@ __all__ = [
     "sum",
     "tanh",
     "transpose",
+    "upsample",
 ]

@@ -9,12 +9,15 @@ Read next: linear.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive
 from minigan.kernels import dense
+from minigan.kernels import elementwise as chunked
 
 
 class Activation:
@@ -23,6 +26,22 @@ class Activation:
     def __init__(self, f: Callable[..., Array], slope: Callable[..., Array], *args: float) -> None:
         self.f, self.slope, self.args = f, slope, args
         self.kernel = dense.activation(f.__name__, *args)
+        known = f.__name__ in chunked.ACTIVATIONS and 0.0 not in args  # leaky_relu of slope 0: 0 * inf
+        self.named: tuple[Any, ...] | None = (f.__name__, *args) if known else None
+
+
+def for_kernels(activation: Activation | None) -> tuple[Any, ...] | None:
+    """How the kernels of convolution and batch norm call an activation, or None if they do not have it."""
+    return (None,) if activation is None else activation.named
+
+
+def times_slope(dy: Array, y: Array, activation: Activation | None) -> Array:
+    """dy f'(x), read off y = f(x); dy itself where there is no activation."""
+    if activation is None:
+        return dy
+    if activation.named and kernels.takes(dy, y):
+        return chunked.activation_grad(dy, y, *activation.named)
+    return dy * activation.slope(y, *activation.args)
 
 
 @primitive
@@ -91,6 +110,8 @@ defvjp(clamp, lambda y, x, min: lambda dy: dy * heaviside(x - min))
 @primitive
 def relu(x: Array) -> Array:
     """x where x > 0, else 0.   [Nair & Hinton 2010]"""
+    if kernels.takes(x) and x.dtype.kind == "f":
+        return chunked.activate(x, "relu")
     return array_module(x).maximum(x, 0.0)
 
 
@@ -100,13 +121,22 @@ def relu_slope(y: Array) -> Array:
     return (y > 0).astype(y.dtype)
 
 
-defvjp(relu, lambda y, x: lambda dy: dy * relu_slope(y))
+def _relu_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
+    def vjp(dy: Array) -> Array:
+        return chunked.activation_grad(dy, y, "relu") if kernels.takes(dy, y) else dy * relu_slope(y)
+
+    return vjp
+
+
+defvjp(relu, _relu_vjp)
 defvjp(relu_slope, lambda s, y: lambda ds: ds * 0.0)
 
 
 @primitive
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else negative_slope * x.   [Maas et al. 2013, eq. 3]"""
+    if negative_slope > 0 and kernels.takes(x) and x.dtype.kind == "f":  # at 0 the kernel would multiply 0 * inf
+        return chunked.activate(x, "leaky_relu", negative_slope)
     return array_module(x).where(x > 0, x, negative_slope * x)
 
 
@@ -117,7 +147,16 @@ def leaky_relu_slope(x: Array, negative_slope: float = 0.01) -> Array:
     return xp.where(x > 0, xp.ones((), x.dtype), xp.full((), negative_slope, x.dtype))
 
 
-defvjp(leaky_relu, lambda y, x, negative_slope=0.01: lambda dy: dy * leaky_relu_slope(x, negative_slope))
+def _leaky_relu_vjp(y: Array, x: Array, negative_slope: float = 0.01) -> Callable[[Array], Array]:
+    def vjp(dy: Array) -> Array:
+        if negative_slope > 0 and kernels.takes(dy, y):
+            return chunked.activation_grad(dy, y, "leaky_relu", negative_slope)
+        return dy * leaky_relu_slope(x, negative_slope)
+
+    return vjp
+
+
+defvjp(leaky_relu, _leaky_relu_vjp)
 defvjp(leaky_relu_slope, lambda s, x, negative_slope=0.01: lambda ds: ds * 0.0)
 
 

@@ -62,7 +62,7 @@ def linear_activation(x: Array, weight: Array, bias: Array | None, activation: A
     """f(x W^T + b), what `linear` and then `activation` give, as one node: half the tape, and only y is kept."""
     if activation.kernel and kernels.takes(x):
         _check(x, weight, bias)
-        return activation.kernel.forward(dense.linear(x, weight, bias))
+        return dense.linear(x, weight, bias, activation.kernel)
     return activation.f(linear(x, weight, bias), *activation.args)
 
 

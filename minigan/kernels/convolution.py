@@ -1,0 +1,169 @@
+"""conv2d and its two gradients, as tiles of patches times a matrix.
+
+    y[n,o,oy,ox]  = sum over c, ky, kx   x[n,c,iy,ix] w[o,c,ky,kx]       iy = oy*s - p + ky*d, ix likewise
+    dx[n,c,iy,ix] = sum over o, ky, kx   dy[n,o,oy,ox] w[o,c,ky,kx]      (also conv_transpose2d's forward)
+    dw[o,c,ky,kx] = sum over n, oy, ox   dy[n,o,oy,ox] x[n,c,iy,ix]
+
+The forward and the weight gradient multiply with patches of x; input_gradient has the ways to dx. Kernel 4,
+stride 2, padding 1 has faster ways of its own in k4s2.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from minigan.kernels import input_gradient, k4s2
+from minigan.kernels.elementwise import check_activation, finisher
+from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_size
+from minigan.kernels.layout import channels_first, channels_last
+from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
+from minigan.kernels.pool import parallel_for
+from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.weights import once
+
+_SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
+_SCATTER_SHARE = 0.7  # at most this share of the products that phases need, and it is scattered in rows
+_GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
+_GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
+_GRAD_STRIPS = 8  # sums over parts of the batch, added in order: the same bits on any number of threads
+
+
+def conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    activation: str | None = None,
+    slope: float = 0.01,
+) -> np.ndarray:
+    """(N, C, H, W) by (O, C, kh, kw) -> (N, O, OH, OW), then bias and activation."""
+    check_activation(activation, slope)
+    geometry = Geometry(stride, padding, dilation)
+    (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
+    OH, OW = conv2d_output_size((H, W), (kh, kw), geometry)
+    check_array("x", x, (N, weight.shape[1], H, W), weight.dtype)
+    if min(OH, OW) < 1:
+        raise ValueError(f"x: a kernel of {(kh, kw)} with dilation {dilation} exceeds the padded input {(H, W)}")
+    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
+        return k4s2.conv2d(x, once(k4s2.transform_weight, weight), bias, activation, slope)
+    x = channels_last(x)
+    K = kh * kw * C
+    w = channels_last(weight).reshape(O, K)
+    y = empty((N, OH, OW, O), x.dtype)
+    finish = finisher(bias, activation, slope)
+    vertical, horizontal = _forward_axes((kh, kw), geometry)
+    parts = tiles(N, OH, OW, K, x.itemsize)
+
+    def body(i: int) -> None:
+        n0, n1, q0, q1 = parts[i]
+        out = y[n0:n1, q0:q1].reshape(-1, O)
+        np.matmul(patches(x, parts[i], OW, vertical, horizontal), w.T, out=out)
+        finish(out)
+
+    parallel_for(len(parts), body)
+    return channels_first(y)
+
+
+def conv2d_input_grad(
+    dy: np.ndarray,
+    weight: np.ndarray,
+    input_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    bias: np.ndarray | None = None,
+    activation: str | None = None,
+    slope: float = 0.01,
+) -> np.ndarray:
+    """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = input_size, then bias and activation.
+
+    As conv_transpose2d's forward, O are its input channels and C its output channels.
+    """
+    check_activation(activation, slope)
+    geometry = Geometry(stride, padding, dilation)
+    (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, input_size
+    output_size = conv2d_output_size((H, W), (kh, kw), geometry)
+    check_array("dy", dy, (N, len(weight), *output_size), weight.dtype)
+    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
+        return k4s2.conv2d_input_grad(dy, once(k4s2.transform_weight, weight), bias, activation, slope)
+    dy, w = channels_last(dy), channels_last(weight)
+    finish = finisher(bias, activation, slope)
+    dx = empty((N, H, W, C), dy.dtype)
+    if N == 0:
+        return channels_first(dx)
+    if (OH, OW) == (1, 1) and (kh, kw) == (H, W) and padding == (0, 0):
+        input_gradient.spread_pixel(dy, w, dx, finish)
+    elif C <= _SCATTER_CHANNELS:
+        input_gradient.scatter_planes(dy, w, dx, geometry, finish)
+    elif OH * OW * stride[0] * stride[1] < _SCATTER_SHARE * H * W:
+        input_gradient.scatter_rows(dy, w, dx, geometry, finish)
+    else:
+        input_gradient.interleave_phases(dy, w, dx, geometry, finish)
+    return channels_first(dx)
+
+
+def conv2d_weight_grad(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+) -> np.ndarray:
+    """(N, C, H, W) and (N, O, OH, OW) -> (O, C, kh, kw)."""
+    geometry = Geometry(stride, padding, dilation)
+    (N, C, H, W), (_, O, OH, OW), (kh, kw) = x.shape, dy.shape, kernel_size
+    check_array("dy", dy, (N, O, *conv2d_output_size((H, W), (kh, kw), geometry)), x.dtype)
+    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
+        return k4s2.conv2d_weight_grad(x, dy)
+    if dy.size == 0:
+        return np.zeros((O, C, kh, kw), x.dtype)
+    x, dy = channels_last(x), channels_last(dy)
+    vertical, horizontal = _forward_axes((kh, kw), geometry)
+    # one row of taps at a time, unless that is too thin a matrix
+    group = min(kh, -(-64 // (kw * C)))
+    groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
+    rows = max(_GRAD_ROWS, _GRAD_COLUMNS // (group * kw * C))
+    n_strips = min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N)
+    thin = kw * C < OW  # then the columns are taps-first, and their product is faster transposed
+    sums = scratch("weight_grad", (n_strips, kh, kw * C, O) if thin else (n_strips, O, kh, kw * C), x.dtype)
+    if thin:
+        sums = sums.transpose(0, 3, 1, 2)
+
+    def body(i: int) -> None:
+        strip, (k0, k1) = i // len(groups), groups[i % len(groups)]
+        out = sums[strip, :, k0:k1].reshape(O, -1)
+        axis = vertical._replace(start=vertical.start + k0 * vertical.step, taps=k1 - k0)
+        n0, n1 = strip * N // n_strips, (strip + 1) * N // n_strips
+        for j, tile in enumerate(_grad_tiles(n0, n1, OH, OW, rows)):
+            g = dy[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
+            columns = patches(x, tile, OW, axis, horizontal)
+            if j == 0:
+                np.matmul(g.T, columns, out=out)
+            else:
+                product = scratch("product", out.shape[::-1] if thin else out.shape, x.dtype)
+                out += np.matmul(g.T, columns, out=product.T if thin else product)
+
+    parallel_for(n_strips * len(groups), body)
+    dw = empty(sums.shape[1:], x.dtype)
+    np.sum(sums, axis=0, out=dw)
+    return channels_first(dw.reshape(O, kh, kw, C))
+
+
+def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:
+    vertical, horizontal = (Axis(-p, s, d, k) for k, s, p, d in zip(kernel_size, *geometry, strict=True))
+    return vertical, horizontal
+
+
+def _grad_tiles(n0: int, n1: int, OH: int, OW: int, rows: int) -> list[Tile]:
+    """Tiles of about so many rows of images n0 ... n1 - 1."""
+    if rows >= OH * OW:
+        n_tiles = math.ceil((n1 - n0) * OH * OW / rows)
+        cuts = [n0 + (n1 - n0) * i // n_tiles for i in range(n_tiles + 1)]
+        return [Tile(a, b, 0, OH) for a, b in pairwise(cuts) if b > a]
+    return bands(n0, n1, OH, OW, rows)

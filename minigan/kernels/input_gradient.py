@@ -1,0 +1,183 @@
+"""Four ways to the gradient of a convolution with respect to its input.
+
+    dx[n,iy,ix,c] = sum over o, ky, kx   dy[n,oy,ox,o] w[o,ky,kx,c]        iy = oy*s - p + ky*d,  ix likewise
+
+interleave_phases gathers: with stride s, the pixels iy of one residue modulo s (a phase) read dy without
+gaps, by the taps ky of one residue, so dx is s*s interleaved convolutions of stride 1. Its products are the
+fattest, so it is the rule. The others scatter: where dy is much smaller than dx, as after a large kernel
+without padding, phases would mostly multiply the zeros around dy; with few channels C their products are
+thin; and one pixel of dy is one product.
+
+Everything here is channels-last: dy (N, OH, OW, O), w (O, kh, kw, C), dx (N, H, W, C), which is written.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minigan.kernels.elementwise import Finish
+from minigan.kernels.geometry import Geometry, Pair
+from minigan.kernels.patches import Axis, Tile, patches, tiles
+from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.scratch import scratch
+
+_SCATTER_ROWS = 1024  # rows of one product
+
+
+def interleave_phases(
+    dy: np.ndarray,
+    w: np.ndarray,
+    dx: np.ndarray,
+    geometry: Geometry,
+    finish: Finish,
+) -> None:
+    """Convolutions of stride 1, one for each phase of dx."""
+    _, kh, kw, C = w.shape
+    (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, geometry
+    vertical = _phases(H, kh, sh, ph, dh)
+    horizontal = _phases(W, kw, sw, pw, dw)
+    # (O, kh, kw, C) -> (taps, taps, O, C) -> (K, C)
+    matrices = {
+        (a.first, b.first): w[:, a.taps][:, :, b.taps].transpose(1, 2, 0, 3).reshape(-1, C)
+        for a in vertical
+        for b in horizontal
+    }
+    K = max(matrix.shape[0] for matrix in matrices.values())
+    parts = tiles(N, vertical[0].pixels, horizontal[0].pixels, max(K, 1), dy.itemsize)
+
+    def body(i: int) -> None:
+        n0, n1, q0, _ = parts[i]
+        for a in vertical:
+            q1 = min(parts[i].q1, a.pixels)
+            if q1 <= q0:
+                continue
+            for b in horizontal:
+                out = scratch("phase", (n1 - n0, q1 - q0, b.pixels, C), dy.dtype)
+                flat = out.reshape(-1, C)
+                if a.taps and b.taps:
+                    columns = patches(dy, Tile(n0, n1, q0, q1), b.pixels, a.axis, b.axis)
+                    np.matmul(columns, matrices[a.first, b.first], out=flat)
+                else:
+                    flat[...] = 0
+                finish(flat)
+                dx[n0:n1, a.first + q0 * sh : a.first + (q1 - 1) * sh + 1 : sh, b.first :: sw] = out
+
+    parallel_for(len(parts), body)
+
+
+def scatter_rows(
+    dy: np.ndarray,
+    w: np.ndarray,
+    dx: np.ndarray,
+    geometry: Geometry,
+    finish: Finish,
+) -> None:
+    """A row of taps turns a pixel of dy into a share of dx kw pixels wide; they are added by columns ox."""
+    (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
+    (sh, sw), (ph, pw), (dh, dw) = geometry
+    height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    matrices = w.transpose(1, 0, 2, 3).reshape(kh, O, kw * C)
+    n_tiles = -(-N // max(1, _SCATTER_ROWS // (OH * OW)))
+
+    def body(i: int) -> None:
+        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
+        rows = dy[n0:n1].reshape(-1, O)
+        shares = scratch("shares", (n1 - n0, OH, OW, kw, C), dy.dtype)
+        image = scratch("image", (n1 - n0, height, width, C), dy.dtype)
+        image[...] = 0
+        for ky in range(kh):
+            np.matmul(rows, matrices[ky], out=shares.reshape(-1, kw * C))
+            lines = image[:, ky * dh : ky * dh + (OH - 1) * sh + 1 : sh]
+            for ox in range(OW):
+                lines[:, :, ox * sw : ox * sw + (kw - 1) * dw + 1 : dw] += shares[:, :, ox]
+        dx[n0:n1] = image[:, ph : ph + H, pw : pw + W]
+        finish(dx[n0:n1].reshape(-1, C))
+
+    parallel_for(n_tiles, body)
+
+
+def scatter_planes(
+    dy: np.ndarray,
+    w: np.ndarray,
+    dx: np.ndarray,
+    geometry: Geometry,
+    finish: Finish,
+) -> None:
+    """Each tap's share of dx as planes (C, n, OH, OW), all by one product, added where the tap points."""
+    (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
+    (sh, sw), (ph, pw), (dh, dw) = geometry
+    height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    matrix = w.reshape(O, kh * kw * C)
+    n_tiles = -(-N // max(1, tiles(N, OH, OW, kh * kw * C, dy.itemsize)[0].n1))
+
+    def body(i: int) -> None:
+        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
+        n = n1 - n0
+        shares = scratch("columns", (kh, kw, C, n, OH, OW), dy.dtype)
+        np.matmul(matrix.T, dy[n0:n1].reshape(-1, O).T, out=shares.reshape(kh * kw * C, -1))
+        planes = scratch("planes", (C, n, height, width), dy.dtype)
+        planes[...] = 0
+        for ky in range(kh):
+            for kx in range(kw):
+                lines = slice(ky * dh, ky * dh + (OH - 1) * sh + 1, sh)
+                columns = slice(kx * dw, kx * dw + (OW - 1) * sw + 1, sw)
+                planes[:, :, lines, columns] += shares[ky, kx]
+        dx[n0:n1] = planes[:, :, ph : ph + H, pw : pw + W].transpose(1, 2, 3, 0)
+        finish(dx[n0:n1].reshape(-1, C))
+
+    parallel_for(n_tiles, body)
+
+
+def spread_pixel(
+    dy: np.ndarray,
+    w: np.ndarray,
+    dx: np.ndarray,
+    finish: Finish,
+) -> None:
+    """dy has one pixel and the kernel covers the image: dx is one product, cut into blocks of pixels."""
+    N, H, W, C = dx.shape
+    O = len(w)
+    n_blocks = min(H * W, 4 * get_num_threads())
+    cuts = [H * W * i // n_blocks * C for i in range(n_blocks + 1)]
+
+    def body(i: int) -> None:
+        block = slice(cuts[i], cuts[i + 1])
+        out = scratch("columns", (N, cuts[i + 1] - cuts[i]), dy.dtype)
+        np.matmul(dy.reshape(N, O), w.reshape(O, -1)[:, block], out=out)
+        finish(out.reshape(-1, C))
+        dx.reshape(N, -1)[:, block] = out
+
+    parallel_for(n_blocks, body)
+
+
+class _Phase(NamedTuple):
+    """So many pixels of dx, first, first + s, ...: where they read dy, and by which taps."""
+
+    first: int
+    pixels: int
+    axis: Axis
+    taps: list[int]
+
+
+def _phases(size: int, k: int, s: int, p: int, d: int) -> list[_Phase]:
+    """The phases along one axis of dx. A phase may have no taps: those pixels got past every kernel."""
+    phases = []
+    for first in range(min(s, size)):
+        # tap ky of pixel first + s*q is dy at (first + p - ky*d)/s + q; ascending for descending ky
+        taps = [ky for ky in reversed(range(k)) if (first + p - ky * d) % s == 0]
+        starts = [(first + p - ky * d) // s for ky in taps]
+        step = starts[1] - starts[0] if len(starts) > 1 else 1
+        axis = Axis(starts[0] if starts else 0, 1, step, len(taps))
+        phases.append(_Phase(first, -(-(size - first) // s), axis, taps))
+    return phases
+
+
+def _reached(output_size: Pair, kernel_size: Pair, input_size: Pair, geometry: Geometry) -> Pair:
+    """The size of an image for all that taps reach and all that dx asks for; its pixel m is iy = m - p."""
+    height, width = (
+        max((out - 1) * s + (k - 1) * d + 1, size + p)
+        for out, k, size, s, p, d in zip(output_size, kernel_size, input_size, *geometry, strict=True)
+    )
+    return height, width

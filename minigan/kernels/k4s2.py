@@ -1,0 +1,266 @@
+"""Kernel 4, stride 2, padding 1 with 9 multiplications where the definition has 16.
+
+Along one axis the kernel's taps k = 2a + r meet only padded pixels 2q + r of the same parity r (a phase), so
+each phase is a stride-1 convolution with 2 taps w0, w1. Two neighbouring outputs of it read three pixels d0,
+d1, d2:
+
+    y0 = d0 w0 + d1 w1        m0 = (d0 - d1) w0        y0 = m0 + m1
+    y1 = d1 w0 + d2 w1        m1 = d1 (w0 + w1)        y1 = m1 + m2
+                              m2 = (d2 - d1) w1
+
+3 multiplications for 4: Winograd's F(2, 2) (Lavin & Gray 2016, arXiv:1509.09308). In two dimensions 9
+components for 16, over blocks of 2x2 outputs; in each component phases and channels are summed by one matrix
+product:
+
+    V[i,j] (blocks, 4C)   pixels,   from x  by (d0 - d1, d1, d2 - d1) along rows, then columns
+    U[i,j] (4C, O)        weights,  from w  by (w0, w0 + w1, w1)
+    M[i,j] (blocks, O)  = V[i,j] @ U[i,j];  y by (m0 + m1, m1 + m2)
+
+The gradients are the transposed maps around the transposed products:
+
+    E[i,j] (blocks, O)    from dy by (e0, e0 + e1, e1)
+    input gradient        E[i,j] @ U[i,j]^T,  then dx by (v0, v1 - v0 - v2, v2); blocks overlap
+    weight gradient       V[i,j]^T @ E[i,j],  then dw by (u0 + u1, u1 + u2)
+
+All coefficients are 0 and +-1, so float32 loses hardly more than in the plain sum. Images with an odd number
+of outputs are padded with zeros to whole blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from minigan.kernels.elementwise import finisher
+from minigan.kernels.geometry import Geometry, Pair
+from minigan.kernels.layout import channels_first, channels_last
+from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.scratch import empty, scratch
+
+_MIN_CHANNELS = 32  # below, the transforms cost more than the products save
+_BLOCKS = 256  # blocks in a tile: rows of each of its nine products
+_GRAD_BLOCKS = 512  # blocks in a round of the weight gradient: enough to hide the addition to the sums
+
+
+def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry) -> bool:
+    """Whether this convolution is one of ours, and large enough to gain."""
+    return (
+        (kernel_size, geometry) == ((4, 4), ((2, 2), (1, 1), (1, 1)))
+        and input_size[0] % 2 == 0 == input_size[1] % 2
+        and min(input_size) >= 4
+        and min(C, O) >= _MIN_CHANNELS
+    )
+
+
+def transform_weight(weight: np.ndarray) -> np.ndarray:
+    """U (3, 3, 4C, O) of weight (O, C, 4, 4); it holds until the weight changes."""
+    O, C, _, _ = weight.shape
+    U = empty((3, 3, O, 2, 2, C), weight.dtype)
+    phases = weight.reshape(O, C, 2, 2, 2, 2)  # o, c, a, r, b, r'
+
+    def body(i: int) -> None:
+        o = slice(i * 32, (i + 1) * 32)
+        w = phases[o].transpose(2, 4, 0, 3, 5, 1)  # a, b, o, r, r', c
+        u = U[:, :, o]
+        u[::2, ::2] = w
+        np.add(u[0, ::2], u[2, ::2], out=u[1, ::2])
+        np.add(u[:, 0], u[:, 2], out=u[:, 1])
+
+    parallel_for(-(-O // 32), body)
+    return U.reshape(3, 3, O, 4 * C).transpose(0, 1, 3, 2)
+
+
+def conv2d(
+    x: np.ndarray,
+    U: np.ndarray,
+    bias: np.ndarray | None = None,
+    activation: str | None = None,
+    slope: float = 0.01,
+) -> np.ndarray:
+    """(N, C, 2 OH, 2 OW) -> (N, O, OH, OW), then bias and activation."""
+    x = channels_last(x)
+    (N, H, W, C), O = x.shape, U.shape[3]
+    OH, OW = H // 2, W // 2
+    TH, TW = -(-OH // 2), -(-OW // 2)
+    finish = finisher(bias, activation, slope)
+    y = empty((N, OH, OW, O), x.dtype)
+    n_tiles, cut = _image_tiles(N, TH * TW)
+
+    def body(i: int) -> None:
+        n0, n1 = cut(i)
+        n = n1 - n0
+        V = scratch("V", (3, 3, n, TH, TW, 2, 2 * C), x.dtype)
+        _transform_pixels(x[n0:n1], V)
+        M = scratch("M", (3, 3, n, TH, TW, O), x.dtype)
+        np.matmul(V.reshape(3, 3, -1, 4 * C), U, out=M.reshape(3, 3, -1, O))
+        M[0] += M[1]
+        M[2] += M[1]
+        exact = (OH, OW) == (2 * TH, 2 * TW)
+        out = y[n0:n1] if exact else scratch("image", (n, 2 * TH, 2 * TW, O), x.dtype)
+        # n, t, a, u, b, o -> a, b, n, t, u, o
+        blocks = out.reshape(n, TH, 2, TW, 2, O).transpose(2, 4, 0, 1, 3, 5)
+        np.add(M[::2, :2], M[::2, 1:], out=blocks)
+        if not exact:
+            y[n0:n1] = out[:, :OH, :OW]
+        finish(y[n0:n1].reshape(-1, O))
+
+    parallel_for(n_tiles, body)
+    return channels_first(y)
+
+
+def conv2d_input_grad(
+    dy: np.ndarray,
+    U: np.ndarray,
+    bias: np.ndarray | None = None,
+    activation: str | None = None,
+    slope: float = 0.01,
+) -> np.ndarray:
+    """(N, O, OH, OW) -> (N, C, 2 OH, 2 OW), then bias and activation: conv_transpose2d's forward."""
+    dy = channels_last(dy)
+    (N, OH, OW, O), C = dy.shape, U.shape[2] // 4
+    TH, TW = -(-OH // 2), -(-OW // 2)
+    finish = finisher(bias, activation, slope)
+    dx = empty((N, 2 * OH, 2 * OW, C), dy.dtype)
+    n_tiles, cut = _image_tiles(N, TH * TW)
+
+    def body(i: int) -> None:
+        n0, n1 = cut(i)
+        n = n1 - n0
+        E = scratch("E", (3, 3, n, TH, TW, O), dy.dtype)
+        _transform_outputs(dy[n0:n1], E)
+        V = scratch("V", (3, 3, n, TH, TW, 2, 2 * C), dy.dtype)
+        np.matmul(E.reshape(3, 3, -1, O), U.transpose(0, 1, 3, 2), out=V.reshape(3, 3, -1, 4 * C))
+        exact = (OH, OW) == (2 * TH, 2 * TW)
+        out = dx[n0:n1] if exact else scratch("image", (n, 4 * TH, 4 * TW, C), dy.dtype)
+        _gather_pixels(V, out)
+        if not exact:
+            dx[n0:n1] = out[:, : 2 * OH, : 2 * OW]
+        finish(dx[n0:n1].reshape(-1, C))
+
+    parallel_for(n_tiles, body)
+    return channels_first(dx)
+
+
+def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """(N, C, 2 OH, 2 OW) and (N, O, OH, OW) -> (O, C, 4, 4).
+
+    Round by round over the batch: transform some images, then add each component's product to its sum. A sum
+    has one owner and a fixed order, so any number of threads gives the same bits.
+    """
+    x, dy = channels_last(x), channels_last(dy)
+    (N, OH, OW, O), C = dy.shape, x.shape[3]
+    sums = scratch("U", (9, O, 4 * C), x.dtype)
+    sums[...] = 0
+    n_round = max(1, _GRAD_BLOCKS // (-(-OH // 2) * -(-OW // 2)))
+    for n in range(0, N, n_round):
+        _add_products(x[n : n + n_round], dy[n : n + n_round], sums)
+    dw = empty((O, 4, 4, C), x.dtype)
+    u = sums.reshape(3, 3, O, 2, 2, C)
+    # o, a, r, b, r', c -> a, b, o, r, r', c
+    w = dw.reshape(O, 2, 2, 2, 2, C).transpose(1, 3, 0, 2, 4, 5)
+
+    def fold(i: int) -> None:
+        o = slice(i * 32, (i + 1) * 32)
+        rows = u[:2, :, o] + u[1:, :, o]
+        np.add(rows[:, :2], rows[:, 1:], out=w[:, :, o])
+
+    parallel_for(-(-O // 32), fold)
+    return channels_first(dw)
+
+
+def _add_products(x: np.ndarray, dy: np.ndarray, sums: np.ndarray) -> None:
+    """sums[i,j] += E[i,j]^T @ V[i,j] over these images."""
+    (N, OH, OW, O), C = dy.shape, x.shape[3]
+    TH, TW = -(-OH // 2), -(-OW // 2)
+    V = scratch("V of a round", (3, 3, N, TH, TW, 2, 2 * C), x.dtype)
+    E = scratch("E of a round", (3, 3, N, TH, TW, O), x.dtype)
+    n_tiles, cut = _image_tiles(N, TH * TW)
+
+    def transform(i: int) -> None:
+        n0, n1 = cut(i)
+        _transform_pixels(x[n0:n1], V[:, :, n0:n1])
+        _transform_outputs(dy[n0:n1], E[:, :, n0:n1])
+
+    def multiply(i: int) -> None:
+        product = scratch("M", (O, 4 * C), x.dtype)
+        np.matmul(E.reshape(9, -1, O)[i].T, V.reshape(9, -1, 4 * C)[i], out=product)
+        sums[i] += product
+
+    parallel_for(n_tiles, transform)
+    parallel_for(9, multiply)
+
+
+def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
+    """V (3, 3, n, TH, TW, 2, 2C) of whole images x (n, H, W, C)."""
+    _, _, n, TH, TW, _, _ = V.shape
+    _, H, W, C = x.shape
+    padded = scratch("image with border", (n, 4 * TH + 2, 4 * TW + 2, C), x.dtype)
+    padded[:, 0] = 0
+    padded[:, H + 1 :] = 0
+    padded[:, 1 : H + 1, 0] = 0
+    padded[:, 1 : H + 1, W + 1 :] = 0
+    padded[:, 1 : H + 1, 1 : W + 1] = x
+    pairs = padded.reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
+    d0, d1, d2 = pairs[:, 0:-1:2], pairs[:, 1::2], pairs[:, 2::2]
+    ends = scratch("rows", (2, n, TH, 2, 4 * TW + 2, C), x.dtype)
+    np.subtract(d0, d1, out=ends[0])
+    np.subtract(d2, d1, out=ends[1])
+    for i, rows in enumerate((ends[0], d1, ends[1])):
+        # n, t, r, (u, a), (r', c) -> n, t, (u, a), r, (r', c)
+        columns = rows.reshape(n, TH, 2, 2 * TW + 1, 2 * C).transpose(0, 1, 3, 2, 4)
+        c0, c1, c2 = columns[:, :, 0:-1:2], columns[:, :, 1::2], columns[:, :, 2::2]
+        np.subtract(c0, c1, out=V[i, 0])
+        V[i, 1] = c1
+        np.subtract(c2, c1, out=V[i, 2])
+
+
+def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
+    """The transposed map: V (3, 3, n, TH, TW, 2, 2C), spoilt here -> contiguous dx (n, 4 TH, 4 TW, C)."""
+    _, _, n, TH, TW, _, C2 = V.shape
+    C = C2 // 2
+    rows = scratch("rows", (3, n, TH, 2, 4 * TW + 2, C), dx.dtype)
+    for i in range(3):
+        columns = rows[i].reshape(n, TH, 2, 2 * TW + 1, 2 * C).transpose(0, 1, 3, 2, 4)
+        v0, v1, v2 = V[i]
+        columns[:, :, 0] = v0[:, :, 0]
+        np.add(v0[:, :, 1:], v2[:, :, :-1], out=columns[:, :, 2:-1:2])
+        columns[:, :, -1] = v2[:, :, -1]
+        v1 -= v0
+        np.subtract(v1, v2, out=columns[:, :, 1::2])
+    rows[1] -= rows[0]
+    r0, r1, r2 = rows[:, :, :, :, 1:-1]  # the border's columns are dropped, below its rows
+    block = dx.reshape(n, TH, 4, 4 * TW, C)
+    np.subtract(r1, r2, out=block[:, :, 1:3])
+    block[:, 0, 0] = r0[:, 0, 1]
+    np.add(r0[:, 1:, 1], r2[:, :-1, 1], out=block[:, 1:, 0])
+    np.add(r2[:, :-1, 0], r0[:, 1:, 0], out=block[:, :-1, 3])
+    block[:, -1, 3] = r2[:, -1, 0]
+
+
+def _transform_outputs(dy: np.ndarray, E: np.ndarray) -> None:
+    """E (3, 3, n, TH, TW, O) of whole images dy (n, OH, OW, O)."""
+    _, _, n, TH, TW, O = E.shape
+    _, OH, OW, _ = dy.shape
+    if (OH, OW) != (2 * TH, 2 * TW):
+        whole = scratch("image", (n, 2 * TH, 2 * TW, O), dy.dtype)
+        whole[:, OH:] = 0
+        whole[:, :OH, OW:] = 0
+        whole[:, :OH, :OW] = dy
+        dy = whole
+    pairs = dy.reshape(n, TH, 2, 2 * TW, O)
+    e0, e1 = pairs[:, :, 0], pairs[:, :, 1]
+    both = np.add(e0, e1, out=scratch("rows", e0.shape, dy.dtype))
+    for i, rows in enumerate((e0, both, e1)):
+        columns = rows.reshape(n, TH, TW, 2, O)
+        E[i, 0] = columns[:, :, :, 0]
+        np.add(columns[:, :, :, 0], columns[:, :, :, 1], out=E[i, 1])
+        E[i, 2] = columns[:, :, :, 1]
+
+
+def _image_tiles(N: int, blocks: int) -> tuple[int, Callable[[int], tuple[int, int]]]:
+    """How many tiles N images of so many blocks make, and which images are in tile i."""
+    n = max(1, min(_BLOCKS // blocks, math.ceil(N / (2 * get_num_threads()))))
+    n_tiles = -(-N // n)
+    return n_tiles, lambda i: (i * N // n_tiles, (i + 1) * N // n_tiles)

@@ -1,0 +1,62 @@
+"""NCHW outside, NHWC inside.
+
+Callers see PyTorch's shape (N, C, H, W). The memory holds (N, H, W, C): a pixel's channels are neighbours, so
+a patch of the image is a few long runs that copy fast, and a batch of pixels is a matrix that BLAS takes as
+it is. Axes of size 1 carry arbitrary strides, so kernels compute strides from shapes and never read them off
+an array.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigan.kernels.pool import parallel_for
+from minigan.kernels.scratch import empty
+
+_PARALLEL = 1 << 16  # elements: below, one thread copies faster than two wake up
+_WIDTH = 1024
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) -> (N, H, W, C), C-contiguous; copied only where the memory is not already so."""
+    inside = x.transpose(0, 2, 3, 1)
+    if inside.flags.c_contiguous:
+        return inside
+    copy = empty(inside.shape, inside.dtype)
+    if x.size < _PARALLEL:
+        copy[...] = inside
+    else:
+        N = len(x)
+        n_tiles = min(N, 16)
+
+        def body(tile: int) -> None:
+            n = slice(tile * N // n_tiles, (tile + 1) * N // n_tiles)
+            copy[n] = inside[n]
+
+        parallel_for(n_tiles, body)
+    return copy
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> its (N, C, H, W) view."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def add_to_rows(x: np.ndarray, b: np.ndarray) -> None:
+    """x[row, c] += b[c] in place, for contiguous x (rows, C)."""
+    wide, b = widened(x, b)
+    wide += b
+
+
+def widened(x: np.ndarray, *vectors: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Contiguous x (rows, C) and vectors (C,) -> x (rows/g, g*C) and the vectors repeated g times.
+
+    numpy works row by row and a row costs it about as much as fifty numbers, so g rows are laid end to end.
+    """
+    rows, C = x.shape
+    g = math.gcd(rows, 1 << (_WIDTH // C).bit_length() >> 1) if C <= _WIDTH else 1
+    if g == 1:
+        return x, *vectors
+    return x.reshape(rows // g, g * C), *(np.concatenate((v,) * g) for v in vectors)

@@ -1,0 +1,166 @@
+"""Max and average pooling, rows first, then columns.
+
+    max    y[oy,ox] = max over ky, kx of x[oy*s - p + ky, ox*s - p + kx]     outside of x stands -infinity
+    avg    y[oy,ox] = sum over the same / (kh kw)                            outside of x stands 0 and counts
+
+Both are separable: kh whole rows are combined first, in long runs of memory, then kw columns of what is left.
+Where several pixels of a window share the maximum, the gradient goes to the first in row-major order, as in
+PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigan.kernels.layout import channels_first, channels_last
+from minigan.kernels.pool import parallel_for
+from minigan.kernels.scratch import empty, scratch
+
+Pair = tuple[int, int]
+
+_TILE = 1 << 16  # elements
+
+
+def max_pool2d(x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> np.ndarray:
+    """(N, C, H, W) -> (N, C, OH, OW)."""
+    return _pool(x, kernel_size, stride, padding, np.maximum, -np.inf)
+
+
+def max_pool2d_backward(
+    dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)
+) -> np.ndarray:
+    """dx, with y the forward's result."""
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    H, W = x.shape[2:]
+    OH, OW = _output_size((H, W), kernel_size, stride, padding)
+    x, y, dy = channels_last(x), channels_last(y), channels_last(dy)
+    dx = empty(x.shape, x.dtype)
+    disjoint = kh <= sh and kw <= sw
+
+    def body(n: slice) -> None:
+        part = x[n] if padding == (0, 0) else _bordered(x[n], padding, -np.inf)
+        grad = dx[n] if padding == (0, 0) else scratch("bordered dx", part.shape, x.dtype)
+        if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
+            grad[...] = 0
+        top, g = y[n], dy[n]
+        hit = scratch("hit", top.shape, np.bool_)
+        free = scratch("free", top.shape, np.bool_)
+        free[...] = True
+        share = scratch("share", top.shape, x.dtype)
+        for ky in range(kh):
+            for kx in range(kw):
+                tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
+                np.equal(part[tap], top, out=hit)
+                hit &= free
+                free ^= hit
+                share[...] = hit
+                if disjoint:
+                    np.multiply(share, g, out=grad[tap])
+                else:
+                    share *= g
+                    grad[tap] += share
+        if padding != (0, 0):
+            dx[n] = grad[:, ph : ph + H, pw : pw + W]
+
+    _for_images(x, body)
+    return channels_first(dx)
+
+
+def avg_pool2d(x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> np.ndarray:
+    """(N, C, H, W) -> (N, C, OH, OW)."""
+    return _pool(x, kernel_size, stride, padding, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
+
+
+def avg_pool2d_backward(
+    dy: np.ndarray, input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)
+) -> np.ndarray:
+    """dx (N, C, H, W) with (H, W) = input_size."""
+    (kh, kw), (sh, sw), (ph, pw), (H, W) = kernel_size, stride, padding, input_size
+    dy = channels_last(dy)
+    N, OH, OW, C = dy.shape
+    dx = empty((N, H, W, C), dy.dtype)
+
+    def body(n: slice) -> None:
+        images = dx[n].shape[0]
+        share = scratch("share", (images, OH, OW, C), dy.dtype)
+        np.multiply(dy[n], 1 / (kh * kw), out=share)
+        rows = scratch("rows", (images, OH, W + 2 * pw, C), dy.dtype)
+        rows[...] = 0
+        for kx in range(kw):
+            rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] += share
+        grad = dx[n] if padding == (0, 0) else scratch("bordered dx", (images, H + 2 * ph, W + 2 * pw, C), dy.dtype)
+        grad[...] = 0
+        for ky in range(kh):
+            grad[:, ky : ky + (OH - 1) * sh + 1 : sh] += rows
+        if padding != (0, 0):
+            dx[n] = grad[:, ph : ph + H, pw : pw + W]
+
+    _for_images(dx, body)
+    return channels_first(dx)
+
+
+def _pool(
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Pair,
+    combine: np.ufunc,
+    border: float,
+    scale: float | None = None,
+) -> np.ndarray:
+    (kh, kw), (sh, sw) = kernel_size, stride
+    N, C, H, W = x.shape
+    OH, OW = _output_size((H, W), kernel_size, stride, padding)
+    x = channels_last(x)
+    y = empty((N, OH, OW, C), x.dtype)
+
+    def body(n: slice) -> None:
+        part = x[n] if padding == (0, 0) else _bordered(x[n], padding, border)
+        rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
+        _combine([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], combine, rows)
+        _combine([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], combine, y[n])
+        if scale is not None:
+            y[n] *= scale
+
+    _for_images(x, body)
+    return channels_first(y)
+
+
+def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> None:
+    if len(parts) == 1:
+        out[...] = parts[0]
+        return
+    combine(parts[0], parts[1], out=out)
+    for part in parts[2:]:
+        combine(out, part, out=out)
+
+
+def _bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
+    n, H, W, C = x.shape
+    ph, pw = padding
+    bordered = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
+    bordered[...] = value
+    bordered[:, ph : ph + H, pw : pw + W] = x
+    return bordered
+
+
+def _output_size(input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pair) -> Pair:
+    """(H, W) -> (OH, OW)."""
+    for p, k in zip(padding, kernel_size, strict=True):
+        if 2 * p > k:
+            raise ValueError(f"padding: expected at most half of the kernel {kernel_size}, got {padding}")
+    OH, OW = (
+        (size + 2 * p - k) // s + 1 for size, k, s, p in zip(input_size, kernel_size, stride, padding, strict=True)
+    )
+    if min(OH, OW) < 1:
+        raise ValueError(f"x: a kernel of {kernel_size} exceeds the padded input {input_size}")
+    return OH, OW
+
+
+def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:
+    """Tiles of whole images."""
+    N = len(x)
+    n = max(1, _TILE // max(1, x[:1].size))
+    parallel_for(-(-N // n), lambda i: body(slice(i * n, min((i + 1) * n, N))))

@@ -1,0 +1,358 @@
+"""Convolution, and why it comes in threes.
+
+    y[n,o,i,j] = b[o] + sum over c, u, v of  w[o,c,u,v] x[n,c, i s - p + u d, j s - p + v d]
+
+(x is 0 outside its borders; s stride, p padding, d dilation, each a pair for the two directions.)
+
+**im2col.** Every output pixel (i, j) reads one patch of x. Copy all patches out, side by side, and convolution is
+one matrix product:
+
+    cols = im2col(x)      (N, C*kh*kw, OH*OW)      a column is the patch that one output pixel reads
+    y    = W cols         W (O, C*kh*kw)           y (N, O, OH*OW)
+
+A 2x2 kernel on a 3x3 image, stride 1, takes four places:
+
+    x = 1 2 3          im2col(x) = 1 2 4 5     the upper left number of each patch, tap (0, 0)
+        4 5 6                      2 3 5 6     tap (0, 1)
+        7 8 9                      4 5 7 8     tap (1, 0)
+                                   5 6 8 9     tap (1, 1)
+
+A row of im2col(x) is a slice of x, so building it is a loop over the taps and not over the places. im2col only
+copies: 5 stands in four columns, since four patches hold it. Its adjoint, `col2im`, therefore adds four numbers up
+where the 5 came from; col2im(im2col(x)) is 1 4 3 / 8 20 12 / 7 16 9. The two functions below are the same loop, one
+reading slices and the other adding to them, and sum(im2col(x) * c) = sum(x * col2im(c)) for any c: that is what makes
+one the derivative of the other.
+
+**The three faces.** y is linear in x and linear in w, so S = sum of g * conv2d(x, w) is linear in each of g, x and w.
+Its three partial derivatives are
+
+    dS/dg = conv2d(x, w)                 W cols
+    dS/dx = conv2d_input_grad(g, w)      col2im(W^T g)
+    dS/dw = conv2d_weight_grad(x, g)     g cols^T
+
+and each of the three functions is linear in its own two arguments, with the other two as its derivatives. That closes
+the circle: convolutions can be differentiated as often as one likes and nothing new ever appears.
+
+**Transposed convolution** is the middle face used forwards: conv_transpose2d(x, w) spreads each pixel of x over a
+patch, as conv2d_input_grad spreads dy. PyTorch's weight layout for it, (in, out, kh, kw), is already the right one.
+
+Read next: pooling.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+from typing import NamedTuple
+
+from minigan import kernels
+from minigan.arrays import Array, array_module
+from minigan.autodiff import defvjp_joint, primitive
+from minigan.kernels import convolution, normalization
+from minigan.primitives.elementwise import Activation, for_kernels, times_slope
+from minigan.primitives.shaping import sum
+
+Pair = tuple[int, int]
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Array:
+    """Convolution (cross-correlation, as everywhere in this field).
+
+    Args:
+        x: (N, C, H, W).
+        weight: (O, C, kh, kw), of x's dtype.
+        bias: (O,) or None.
+        stride, dilation: at least 1; padding: at least 0; a number or a pair (vertical, horizontal).
+
+    Returns:
+        (N, O, OH, OW) with OH = (H + 2 p - d (kh - 1) - 1) // s + 1, OW likewise.
+
+    Raises:
+        ValueError: if the shapes do not fit or the kernel is larger than the padded x.
+        TypeError: if x and weight differ in dtype.
+    """
+    window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+    _check("conv2d", x, weight, weight.shape[1], bias, weight.shape[0])
+    return conv2d_activation(x, weight, bias, None, window)
+
+
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Array:
+    """Transposed convolution: each pixel of x is spread over a patch of y.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, O, kh, kw), of x's dtype.
+        bias: (O,) or None.
+        stride, dilation: at least 1; padding: at least 0, it crops y's borders; a number or a pair.
+        output_padding: rows and columns added below and at the right, less than stride or dilation.
+
+    Returns:
+        (N, O, OH, OW) with OH = (H - 1) s - 2 p + d (kh - 1) + output_padding + 1, OW likewise.
+
+    Raises:
+        ValueError: if the shapes do not fit or nothing is left of y.
+        TypeError: if x and weight differ in dtype.
+    """
+    window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+    extra = pair("output_padding", output_padding, 0)
+    window.check_output_padding(extra)
+    _check("conv_transpose2d", x, weight, weight.shape[0], bias, weight.shape[1])
+    size = window.transposed_size(x.shape[2:], weight.shape[2:], extra)
+    return conv_transpose2d_activation(x, weight, bias, None, window, size)
+
+
+class Window(NamedTuple):
+    """How a kernel moves over an image: vertical and horizontal stride, padding and dilation."""
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    def places(self, size: Sequence[int], kernel: Sequence[int]) -> Pair:
+        """How many places the kernel takes: (OH, OW) on an image (H, W); less than 1 if it does not fit."""
+        OH, OW = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, *self, strict=True))
+        return OH, OW
+
+    def check_output_padding(self, extra: Pair) -> None:
+        """Refuse rows and columns that no pixel of the input would reach."""
+        if any(e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
+            raise ValueError(f"output_padding: expected less than stride or dilation, got {extra} with {self}")
+
+    def transposed_size(self, size: Sequence[int], kernel: Sequence[int], extra: Pair) -> Pair:
+        """The image (H, W) on which the kernel would take size[0] * size[1] places."""
+        H, W = (
+            (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+            for n, k, e, s, p, d in zip(size, kernel, extra, *self, strict=True)
+        )
+        if H < 1 or W < 1:
+            raise ValueError(f"conv_transpose2d: nothing is left of the output: its size would be {(H, W)}")
+        return H, W
+
+    def taps(self, kernel: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+        """For each tap (u, v) of the kernel, the slices of the padded image that it meets at all places."""
+        (sh, sw), _, (dh, dw) = self
+        for u in range(kernel[0]):
+            for v in range(kernel[1]):
+                top, left = u * dh, v * dw
+                rows = slice(top, top + sh * (places[0] - 1) + 1, sh)
+                columns = slice(left, left + sw * (places[1] - 1) + 1, sw)
+                yield u, v, (rows, columns)
+
+
+def im2col(x: Array, kernel: Sequence[int], places: Sequence[int], window: Window, border: float = 0.0) -> Array:
+    """Copy patches out: (N, C, H, W) -> (N, C*kh*kw, OH*OW), column by column the patch of one place."""
+    N, C, H, W = x.shape
+    (kh, kw), (OH, OW), (ph, pw) = kernel, places, window.padding
+    xp = array_module(x)
+    padded = xp.full((N, C, H + 2 * ph, W + 2 * pw), border, x.dtype)
+    padded[:, :, ph : ph + H, pw : pw + W] = x
+    cols = xp.empty((N, C, kh, kw, OH, OW), x.dtype)
+    for u, v, (rows, columns) in window.taps(kernel, places):
+        cols[:, :, u, v] = padded[:, :, rows, columns]
+    return cols.reshape(N, C * kh * kw, OH * OW)  # (N, C, kh, kw, OH, OW) -> (N, C*kh*kw, OH*OW)
+
+
+def col2im(cols: Array, size: Sequence[int], kernel: Sequence[int], places: Sequence[int], window: Window) -> Array:
+    """Add patches up where they came from: (N, C*kh*kw, OH*OW) -> (N, C, H, W). The adjoint of im2col."""
+    (H, W), (kh, kw), (OH, OW), (ph, pw) = size, kernel, places, window.padding
+    N, C = cols.shape[0], cols.shape[1] // (kh * kw)
+    cols = cols.reshape(N, C, kh, kw, OH, OW)  # (N, C*kh*kw, OH*OW) -> (N, C, kh, kw, OH, OW)
+    padded = array_module(cols).zeros((N, C, H + 2 * ph, W + 2 * pw), cols.dtype)
+    for u, v, (rows, columns) in window.taps(kernel, places):
+        padded[:, :, rows, columns] += cols[:, :, u, v]
+    return padded[:, :, ph : ph + H, pw : pw + W]
+
+
+# --- The three faces: each one's derivatives are the other two ------------------------------------------------------
+
+
+@primitive
+def conv2d_product(x: Array, weight: Array, window: Window, places: Pair) -> Array:
+    """W im2col(x): (N, C, H, W), (O, C, kh, kw) -> (N, O, *places)."""
+    if kernels.takes(x, weight) and places == window.places(x.shape[2:], weight.shape[2:]):
+        return convolution.conv2d(x, weight, None, *window)
+    N, (O, _, kh, kw) = len(x), weight.shape
+    cols = im2col(x, (kh, kw), places, window)
+    return (weight.reshape(O, -1) @ cols).reshape(N, O, *places)  # (O, C*kh*kw) @ (N, C*kh*kw, OH*OW)
+
+
+@primitive
+def conv2d_input_grad(dy: Array, weight: Array, window: Window, size: Pair) -> Array:
+    """col2im(W^T dy): (N, O, OH, OW), (O, C, kh, kw) -> (N, C, *size)."""
+    if kernels.takes(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:]):
+        return convolution.conv2d_input_grad(dy, weight, size, *window)
+    (N, O, OH, OW), (_, _, kh, kw) = dy.shape, weight.shape
+    cols = weight.reshape(O, -1).T @ dy.reshape(N, O, OH * OW)  # (C*kh*kw, O) @ (N, O, OH*OW)
+    return col2im(cols, size, (kh, kw), (OH, OW), window)
+
+
+@primitive
+def conv2d_weight_grad(x: Array, dy: Array, window: Window, kernel: Pair) -> Array:
+    """dy im2col(x)^T, summed over images: (N, C, H, W), (N, O, OH, OW) -> (O, C, *kernel)."""
+    if kernels.takes(x, dy) and dy.shape[2:] == window.places(x.shape[2:], kernel):
+        return convolution.conv2d_weight_grad(x, dy, kernel, *window)
+    (N, O, OH, OW), C = dy.shape, x.shape[1]
+    cols = im2col(x, kernel, (OH, OW), window)
+    dw = array_module(x).tensordot(dy.reshape(N, O, OH * OW), cols, axes=((0, 2), (0, 2)))  # over images and places
+    return dw.reshape(O, C, *kernel)
+
+
+Vjp = Callable[[Array], tuple[Array, ...]]
+
+
+def _only(argnums: Sequence[int], *vjps: Callable[[Array], Array]) -> Vjp:
+    return lambda dy: tuple([vjps[i](dy) for i in argnums])
+
+
+def _product_vjp(argnums: Sequence[int], y: Array, x: Array, weight: Array, window: Window, places: Pair) -> Vjp:
+    size, kernel = x.shape[2:], weight.shape[2:]
+    return _only(
+        argnums,
+        lambda g: conv2d_input_grad(g, weight, window, size),
+        lambda g: conv2d_weight_grad(x, g, window, kernel),
+    )
+
+
+def _input_grad_vjp(argnums: Sequence[int], dx: Array, dy: Array, weight: Array, window: Window, size: Pair) -> Vjp:
+    places, kernel = dy.shape[2:], weight.shape[2:]
+    return _only(
+        argnums,
+        lambda g: conv2d_product(g, weight, window, places),
+        lambda g: conv2d_weight_grad(g, dy, window, kernel),
+    )
+
+
+def _weight_grad_vjp(argnums: Sequence[int], dw: Array, x: Array, dy: Array, window: Window, kernel: Pair) -> Vjp:
+    places, size = dy.shape[2:], x.shape[2:]
+    return _only(
+        argnums,
+        lambda g: conv2d_input_grad(dy, g, window, size),
+        lambda g: conv2d_product(x, g, window, places),
+    )
+
+
+defvjp_joint(conv2d_product, _product_vjp)
+defvjp_joint(conv2d_input_grad, _input_grad_vjp)
+defvjp_joint(conv2d_weight_grad, _weight_grad_vjp)
+
+
+def pair(name: str, value: int | Pair, least: int) -> Pair:
+    """A number for both directions, or (vertical, horizontal), each at least `least`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= least for n in both):
+        raise ValueError(f"{name}: expected a whole number >= {least} or a pair of them, got {value!r}")
+    return int(both[0]), int(both[1])
+
+
+# --- The layers: a face, plus bias, through an activation, as one node ----------------------------------------------
+
+
+@primitive
+def conv2d_activation(
+    x: Array, weight: Array, bias: Array | None, activation: Activation | None, window: Window
+) -> Array:
+    """f(conv2d(x, w) + b): (N, C, H, W), (O, C, kh, kw), (O,) -> (N, O, OH, OW)."""
+    places = window.places(x.shape[2:], weight.shape[2:])
+    if min(places) < 1:
+        raise ValueError(
+            f"conv2d: expected x at least as large as the kernel {weight.shape}, got {x.shape} with {window}"
+        )
+    named = for_kernels(activation)
+    if named and kernels.takes(x, weight):
+        return convolution.conv2d(x, weight, bias, *window, *named)
+    return _finished(conv2d_product(x, weight, window, places), bias, activation)
+
+
+@primitive
+def conv_transpose2d_activation(
+    x: Array, weight: Array, bias: Array | None, activation: Activation | None, window: Window, size: Pair
+) -> Array:
+    """f(conv2d_input_grad(x, w) + b): (N, C, H, W), (C, O, kh, kw), (O,) -> (N, O, *size)."""
+    named = for_kernels(activation)
+    if named and kernels.takes(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:]):
+        return convolution.conv2d_input_grad(x, weight, size, *window, bias, *named)
+    return _finished(conv2d_input_grad(x, weight, window, size), bias, activation)
+
+
+def _finished(y: Array, bias: Array | None, activation: Activation | None) -> Array:
+    if bias is not None:
+        y = y + bias.reshape(-1, 1, 1)
+    return y if activation is None else activation.f(y, *activation.args)
+
+
+def _bias_grad(dz: Array) -> Array:
+    return normalization.channel_sums(dz) if kernels.takes(dz) else sum(dz, (0, 2, 3))
+
+
+def _conv2d_vjp(
+    argnums: Sequence[int],
+    y: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    activation: Activation | None,
+    window: Window,
+) -> Vjp:
+    size, kernel = x.shape[2:], weight.shape[2:]
+    wrt = _only(
+        argnums,
+        lambda dz: conv2d_input_grad(dz, weight, window, size),
+        lambda dz: conv2d_weight_grad(x, dz, window, kernel),
+        _bias_grad,
+    )
+    return lambda dy: wrt(times_slope(dy, y, activation))
+
+
+def _conv_transpose2d_vjp(
+    argnums: Sequence[int],
+    y: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    activation: Activation | None,
+    window: Window,
+    size: Pair,
+) -> Vjp:
+    places, kernel = x.shape[2:], weight.shape[2:]
+    wrt = _only(
+        argnums,
+        lambda dz: conv2d_product(dz, weight, window, places),
+        lambda dz: conv2d_weight_grad(dz, x, window, kernel),
+        _bias_grad,
+    )
+    return lambda dy: wrt(times_slope(dy, y, activation))
+
+
+defvjp_joint(conv2d_activation, _conv2d_vjp)
+defvjp_joint(conv_transpose2d_activation, _conv_transpose2d_vjp)
+
+
+def _check(name: str, x: Array, weight: Array, channels: int, bias: Array | None, outputs: int) -> None:
+    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"{name}: expected x of shape (N, {channels}, H, W) for weight of shape {weight.shape}, got {x.shape}"
+        )
+    if bias is not None and bias.shape != (outputs,):
+        raise ValueError(f"{name}: expected bias of shape ({outputs},), got {bias.shape}")
+    for argument, a in [("x", x), ("bias", bias)]:
+        if a is not None and a.dtype != weight.dtype:
+            raise TypeError(f"{name}: expected {argument} of the weight's dtype {weight.dtype}, got {a.dtype}")

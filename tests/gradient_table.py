@@ -10,6 +10,7 @@ eighth order, whose error is far below that of a formula gone wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,17 @@ import numpy as np
 
 import minigan
 from minigan import kernels, primitives
+from minigan.arrays import array_module
+from minigan.autodiff import stop_gradient
+from minigan.primitives.convolution import (
+    Pair,
+    Window,
+    conv2d_activation,
+    conv2d_input_grad,
+    conv2d_product,
+    conv2d_weight_grad,
+    conv_transpose2d_activation,
+)
 from minigan.primitives.elementwise import (
     Activation,
     elu,
@@ -34,6 +46,8 @@ from minigan.primitives.elementwise import (
 )
 from minigan.primitives.linear import linear, linear_activation
 from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits
+from minigan.primitives.normalization import batch_norm_activation
+from minigan.primitives.pooling import _avg_pool2d, _avg_spread, _max_pool2d, _pick, _spread
 from minigan.primitives.shaping import put, sum_to
 
 Arrays = tuple[np.ndarray, ...]
@@ -218,6 +232,157 @@ def _activation_row(name: str, activation: Activation, torch: Callable[..., Any]
     )
 
 
+# Convolutions: name -> (x's shape, how many channels come out, kernel, settings). Small, for every number is
+# moved; not square, so that an exchange of the two directions shows.
+_CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, Pair, dict[str, Any]]] = {
+    "plain": ((2, 2, 3, 4), 2, (2, 3), {}),
+    "stride": ((1, 2, 5, 6), 2, (2, 2), {"stride": (2, 3)}),
+    "stride beyond the kernel": ((1, 1, 5, 7), 2, (1, 2), {"stride": (2, 4)}),
+    "padding": ((1, 2, 2, 3), 1, (2, 3), {"padding": (1, 2)}),
+    "padding beyond the kernel": ((1, 1, 2, 1), 2, (1, 2), {"padding": (2, 3)}),
+    "dilation": ((1, 2, 4, 5), 2, (2, 3), {"dilation": (3, 2)}),
+    "everything": ((2, 1, 5, 4), 2, (3, 2), {"stride": (2, 3), "padding": (2, 1), "dilation": (1, 2)}),
+    "kernel 4, stride 2": ((1, 2, 6, 4), 2, (4, 4), {"stride": 2, "padding": 1}),
+    "one pixel": ((3, 2, 1, 1), 2, (1, 1), {}),
+    "the kernel covers the image": ((2, 2, 3, 2), 2, (3, 2), {}),
+}
+_TRANSPOSED: dict[str, tuple[tuple[int, ...], int, Pair, dict[str, Any]]] = {
+    "plain": ((2, 2, 2, 3), 2, (2, 3), {}),
+    "stride": ((1, 2, 2, 3), 2, (2, 2), {"stride": (2, 3)}),
+    "stride beyond the kernel": ((1, 2, 2, 3), 1, (1, 2), {"stride": (2, 3)}),
+    "padding": ((1, 2, 3, 4), 2, (3, 2), {"padding": (2, 1)}),
+    "dilation": ((1, 2, 2, 2), 2, (2, 3), {"dilation": (3, 2)}),
+    "output padding": ((1, 2, 2, 2), 2, (3, 2), {"stride": (3, 2), "output_padding": (2, 1)}),
+    "output padding of the stride and more": (
+        (1, 2, 2, 3),
+        2,
+        (2, 2),
+        {"stride": (2, 1), "dilation": (4, 3), "output_padding": (3, 1)},
+    ),
+    "everything": (
+        (2, 1, 2, 3),
+        2,
+        (3, 2),
+        {"stride": (2, 3), "padding": (2, 1), "dilation": (1, 2), "output_padding": (1, 2)},
+    ),
+    "kernel 4, stride 2": ((1, 2, 3, 2), 2, (4, 4), {"stride": 2, "padding": 1}),
+    "one pixel": ((3, 2, 1, 1), 2, (1, 1), {}),
+    "from one pixel": ((2, 2, 1, 1), 2, (3, 2), {}),
+}
+_WINDOW = Window(stride=(2, 3), padding=(2, 1), dilation=(1, 2))  # takes a (3, 2) kernel to (4, 2) places on (5, 5)
+_PLACES = _WINDOW.places((5, 5), (3, 2))
+
+
+def _convolution_rows() -> list[Case]:
+    rows = []
+    for op, settings_of in ((primitives.conv2d, _CONVOLUTIONS), (primitives.conv_transpose2d, _TRANSPOSED)):
+        for name, (x, outputs, kernel, settings) in settings_of.items():
+            weight = (outputs, x[1]) if op is primitives.conv2d else (x[1], outputs)
+            rows.append(
+                Case(
+                    f"{op.__name__}, {name}",
+                    op,
+                    normal(x, (*weight, *kernel), (outputs,)),
+                    lambda *arrays, op=op, settings=settings: op(*arrays, **settings),
+                    lambda t, *arrays, op=op, settings=settings: getattr(t.nn.functional, op.__name__)(
+                        *arrays, **settings
+                    ),
+                )
+            )
+        rows.append(
+            _same(
+                op,
+                normal((1, 2, 3, 2), (2, 2, 2, 2)),
+                lambda t, x, w, op=op: getattr(t.nn.functional, op.__name__)(x, w),
+                f"{op.__name__} without bias",
+            )
+        )
+    return rows
+
+
+def _face_rows() -> list[Case]:
+    """The three faces, and the activation behind two of them. x (1, 2, 5, 5), w (2, 2, 3, 2), dy (1, 2, *_PLACES)."""
+    x, w, dy = (1, 2, 5, 5), (2, 2, 3, 2), (1, 2, *_PLACES)
+    settings = _WINDOW._asdict()
+    spread = settings | {"output_padding": (0, 1)}  # no place reads the last column
+    return [
+        Case(
+            "conv2d_product",
+            conv2d_product,
+            normal(x, w),
+            lambda x, w: conv2d_product(x, w, _WINDOW, _PLACES),
+            lambda t, x, w: t.nn.functional.conv2d(x, w, **settings),
+        ),
+        Case(
+            "conv2d_input_grad",
+            conv2d_input_grad,
+            normal(dy, w),
+            lambda dy, w: conv2d_input_grad(dy, w, _WINDOW, (5, 5)),
+            lambda t, dy, w: t.nn.functional.conv_transpose2d(dy, w, **spread),
+        ),
+        Case(
+            "conv2d_weight_grad",
+            conv2d_weight_grad,
+            normal(x, dy),
+            lambda x, dy: conv2d_weight_grad(x, dy, _WINDOW, (3, 2)),
+            lambda t, x, dy: t.stack(  # dw[o, c, u, v] is the product of dy[:, o] with what tap (u, v) meets of x[:, c]
+                [
+                    t.einsum("nohw,nchw->oc", dy, _padded(t, x)[:, :, u : u + 7 : 2, 2 * v : 2 * v + 4 : 3])
+                    for u in range(3)
+                    for v in range(2)
+                ],
+                -1,
+            ).reshape(w),
+        ),
+    ]
+
+
+def _padded(t: Any, x: Any) -> Any:
+    (ph, pw) = _WINDOW.padding
+    return t.nn.functional.pad(x, (pw, pw, ph, ph))
+
+
+def _fused_rows() -> list[Case]:
+    """Convolutions and batch norm with the activation behind them, as one node."""
+    size = (4, 5)
+    small = Window((1, 2), (1, 0), (1, 1))
+    rows = []
+    for name, activation, torch in _ACTIVATIONS:
+        rows += [
+            Case(
+                f"conv2d_activation, {name}",
+                conv2d_activation,
+                _clear(normal((1, 2, 2, 3), (2, 2, 2, 2), (2,)), lambda x, w, b: primitives.conv2d(x, w, b, *small)),
+                lambda x, w, b, activation=activation: conv2d_activation(x, w, b, activation, small),
+                lambda t, x, w, b, torch=torch: torch(t, t.nn.functional.conv2d(x, w, b, *small)),
+            ),
+            Case(
+                f"conv_transpose2d_activation, {name}",
+                conv_transpose2d_activation,
+                _clear(
+                    normal((1, 2, 3, 2), (2, 2, 4, 3), (2,)),
+                    lambda x, w, b: primitives.conv_transpose2d(x, w, b, *small[:2]),
+                    least=0.02,
+                ),
+                lambda x, w, b, activation=activation: conv_transpose2d_activation(x, w, b, activation, small, size),
+                lambda t, x, w, b, torch=torch: torch(t, t.nn.functional.conv_transpose2d(x, w, b, *small[:2])),
+            ),
+            *[
+                Case(
+                    f"batch_norm_activation, {name}, {len(shape)} axes",
+                    batch_norm_activation,
+                    _clear(normal(shape, (2,), (2,)), _batch_norm),
+                    lambda x, w, b, activation=activation: _batch_norm(x, w, b, activation=activation),
+                    lambda t, x, w, b, torch=torch: torch(
+                        t, t.nn.functional.batch_norm(x, None, None, w, b, training=True)
+                    ),
+                )
+                for shape in [(5, 2), (2, 2, 2, 3)]
+            ],
+        ]
+    return rows
+
+
 def _loss_rows(op: Callable[..., Any], inputs: Inputs) -> list[Case]:
     """A loss with each reduction and the targets that take different paths through it."""
 
@@ -246,9 +411,196 @@ def _torch_put(t: Any, x: Any, at: Any, shape: tuple[int, ...]) -> Any:
     return y
 
 
+def _clear(inputs: Inputs, z: Callable[..., np.ndarray], least: float = 0.08) -> Inputs:
+    """Of those inputs, such whose z is at least `least` away from 0 everywhere and has both signs."""
+
+    def draw(rng: np.random.Generator) -> Arrays:
+        while True:
+            arrays = inputs(rng)
+            if np.abs(numbers := z(*arrays)).min() > least and numbers.min() < 0.0 < numbers.max():
+                return arrays
+
+    return draw
+
+
+def _distinct(shape: tuple[int, ...]) -> Inputs:
+    """Numbers at least 0.1 apart, none of which is near 0."""
+    n = math.prod(shape)
+    return lambda rng: (rng.permutation(np.arange(n) - n // 2 + 0.5).reshape(shape) * 0.1,)
+
+
+def _batch_norm(x: Any, weight: Any = None, bias: Any = None, **settings: Any) -> Any:
+    return primitives.batch_norm(x, weight, bias, None, None, **settings)
+
+
+def _evaluated(x: Any, weight: Any = None, bias: Any = None, **settings: Any) -> Any:
+    """Batch norm of two channels at evaluation, with running means 0.5 and 1.5, variances 1 and 2, where x is."""
+    numbers = array_module(stop_gradient(x)).arange(1.0, 3.0, dtype=x.dtype)
+    return primitives.batch_norm(x, weight, bias, numbers - 0.5, numbers, training=False, **settings)
+
+
+def _torch_evaluated(t: Any, x: Any, weight: Any = None, bias: Any = None, **settings: Any) -> Any:
+    numbers = t.arange(1.0, 3.0, dtype=x.dtype)
+    return t.nn.functional.batch_norm(x, numbers - 0.5, numbers, weight, bias, **settings)
+
+
+def _normalization_rows() -> list[Case]:
+    rows = []
+    for shape in [(5, 2), (2, 2, 2, 3)]:
+        for affine in (True, False):
+            inputs = normal(shape, (2,), (2,)) if affine else normal(shape)
+            name = f"{len(shape)} axes{'' if affine else ', no scale and shift'}"
+            rows += [
+                Case(
+                    f"batch_norm, {name}",
+                    primitives.batch_norm,
+                    inputs,
+                    lambda *arrays: _batch_norm(*arrays, eps=0.01),
+                    lambda t, x, *wb: t.nn.functional.batch_norm(x, None, None, *wb, training=True, eps=0.01),
+                ),
+                Case(
+                    f"batch_norm at evaluation, {name}",
+                    primitives.batch_norm,
+                    inputs,
+                    lambda *arrays: _evaluated(*arrays, eps=0.01),
+                    lambda t, *arrays: _torch_evaluated(t, *arrays, eps=0.01),
+                ),
+            ]
+        clear = _clear(normal(shape, (2,), (2,)), _evaluated)
+        rows.append(
+            Case(
+                f"batch_norm at evaluation, leaky_relu, {len(shape)} axes",
+                primitives.batch_norm,
+                clear,
+                lambda *arrays: _evaluated(*arrays, activation=Activation(leaky_relu, leaky_relu_slope, 0.2)),
+                lambda t, *arrays: t.nn.functional.leaky_relu(_torch_evaluated(t, *arrays), 0.2),
+            )
+        )
+    tanh_behind = Activation(tanh, tanh_slope)
+    rows.append(
+        Case(
+            "batch_norm_activation, no scale and shift",
+            batch_norm_activation,
+            normal((2, 2, 2, 3)),
+            lambda x: _batch_norm(x, activation=tanh_behind),
+            lambda t, x: t.tanh(t.nn.functional.batch_norm(x, None, None, training=True)),
+        )
+    )
+    return rows
+
+
+# name -> (x's shape, kernel_size, stride, padding)
+_POOLS: dict[str, tuple[tuple[int, ...], Any, Any, Any]] = {
+    "2": ((2, 2, 4, 4), 2, None, 0),
+    "overlapping": ((1, 2, 5, 4), (3, 2), (1, 1), 0),
+    "stride beyond the window": ((1, 2, 5, 7), (2, 1), (3, 4), 0),
+    "padding": ((1, 2, 3, 4), (2, 3), (2, 1), (1, 1)),
+    "some pixels in no window": ((1, 1, 5, 5), 2, 2, 0),
+}
+
+
+def _pooling_rows() -> list[Case]:
+    rows = []
+    for op, own in ((primitives.max_pool2d, _max_pool2d), (primitives.avg_pool2d, _avg_pool2d)):
+        for name, (shape, *settings) in _POOLS.items():
+            rows += [
+                Case(
+                    f"{row.__name__}, {name}",
+                    row,
+                    _distinct(shape),
+                    lambda x, op=op, settings=settings: op(x, *settings),
+                    lambda t, x, op=op, settings=settings: getattr(t.nn.functional, op.__name__)(x, *settings),
+                )
+                for row in ((op, own) if name == "padding" else (op,))
+            ]
+    kernel, window = (2, 3), Window((2, 1), (1, 1), (1, 1))  # as "padding" above: (3, 4) -> (2, 4)
+    return [
+        *rows,
+        Case(
+            "_avg_spread",
+            _avg_spread,
+            normal((1, 2, 2, 4)),
+            lambda dy: _avg_spread(dy, kernel, window, (3, 4)),
+            lambda t, dy: t.nn.functional.fold(
+                dy.reshape(1, 2, 1, 8).expand(1, 2, 6, 8).reshape(1, 12, 8) / 6.0, (3, 4), kernel, 1, 1, (2, 1)
+            ),
+        ),
+        Case(
+            "_pick",
+            _pick,
+            normal((1, 2, 3, 4)),
+            lambda x: _pick(x, _any_taps(x, (1, 2, 2, 4)), kernel, window, (2, 4)),
+            lambda t, x: t.gather(
+                t.nn.functional.unfold(x, kernel, 1, 1, (2, 1)).reshape(1, 2, 6, 8),
+                2,
+                (t.arange(16) % 6).reshape(1, 2, 1, 8),
+            ).reshape(1, 2, 2, 4),
+        ),
+        Case(
+            "_spread",
+            _spread,
+            normal((1, 2, 2, 4)),
+            lambda dy: _spread(dy, _any_taps(dy, (1, 2, 2, 4)), kernel, window, (3, 4)),
+            lambda t, dy: t.nn.functional.fold(
+                t.zeros(1, 2, 6, 8, dtype=dy.dtype)
+                .scatter(2, (t.arange(16) % 6).reshape(1, 2, 1, 8), dy.reshape(1, 2, 1, 8))
+                .reshape(1, 12, 8),
+                (3, 4),
+                kernel,
+                1,
+                1,
+                (2, 1),
+            ),
+        ),
+        *[
+            Case(
+                f"upsample, {s} times",
+                primitives.upsample,
+                normal((2, 2, 2, 3)),
+                lambda x, s=s: primitives.upsample(x, s),
+                lambda t, x, s=s: t.nn.functional.interpolate(x, scale_factor=s, mode="nearest"),
+            )
+            for s in (1, 2, 3)
+        ],
+        *[
+            Case(
+                f"pad, {padding}",
+                primitives.pad,
+                normal((1, 2, 2, 3)),
+                lambda x, padding=padding: primitives.pad(x, padding),
+                lambda t, x, padding=padding: t.nn.functional.pad(x, padding),
+            )
+            for padding in [(1, 2), (1, 0, 2, 3), (0, 0, 0, 0)]
+        ],
+        _same(primitives.flatten, normal((2, 2, 1, 3)), lambda t, x: t.flatten(x, 1), "flatten, 4 axes"),
+    ]
+
+
+def _any_taps(x: Any, shape: tuple[int, ...]) -> Any:
+    """A tap of a window of 6 for each place, where x is."""
+    return (array_module(stop_gradient(x)).arange(math.prod(shape)) % 6).reshape(shape)
+
+
 _ROWS = np.array([2, 0, 2])
 _MASK = np.array([True, False, True, True])
 _X = (4, 3)
+_ACTIVATIONS: list[tuple[str, Activation, Callable[..., Any]]] = [
+    ("relu", Activation(relu, relu_slope), lambda t, z: t.relu(z)),
+    ("sigmoid", Activation(sigmoid, sigmoid_slope), lambda t, z: t.sigmoid(z)),
+    ("tanh", Activation(tanh, tanh_slope), lambda t, z: t.tanh(z)),
+    *[
+        (f"elu {a}", Activation(elu, elu_slope, a), lambda t, z, a=a: t.nn.functional.elu(z, a))
+        for a in (1.0, 0.5, 2.0)
+    ],
+    *[
+        (
+            f"leaky_relu {a}",
+            Activation(leaky_relu, leaky_relu_slope, a),
+            lambda t, z, a=a: t.nn.functional.leaky_relu(z, a),
+        )
+        for a in (0.2, 1.5)
+    ],
+]
 
 CASES: list[Case] = [
     # elementwise.py
@@ -436,21 +788,7 @@ CASES: list[Case] = [
             "one row": (1, 3, 2),
         }.items()
     ],
-    _activation_row("relu", Activation(relu, relu_slope), lambda t, z: t.relu(z)),
-    _activation_row("sigmoid", Activation(sigmoid, sigmoid_slope), lambda t, z: t.sigmoid(z)),
-    _activation_row("tanh", Activation(tanh, tanh_slope), lambda t, z: t.tanh(z)),
-    *[
-        _activation_row(f"elu {a}", Activation(elu, elu_slope, a), lambda t, z, a=a: t.nn.functional.elu(z, a))
-        for a in (1.0, 0.5, 2.0)
-    ],
-    *[
-        _activation_row(
-            f"leaky_relu {a}",
-            Activation(leaky_relu, leaky_relu_slope, a),
-            lambda t, z, a=a: t.nn.functional.leaky_relu(z, a),
-        )
-        for a in (0.2, 1.5)
-    ],
+    *[_activation_row(*row) for row in _ACTIVATIONS],
     Case(
         "linear_activation without bias",
         linear_activation,
@@ -458,6 +796,12 @@ CASES: list[Case] = [
         lambda x, w: linear_activation(x, w, None, Activation(tanh, tanh_slope)),
         lambda t, x, w: t.tanh(t.nn.functional.linear(x, w)),
     ),
+    # convolution.py, normalization.py, pooling.py
+    *_convolution_rows(),
+    *_face_rows(),
+    *_fused_rows(),
+    *_normalization_rows(),
+    *_pooling_rows(),
     # losses.py
     *_loss_rows(binary_cross_entropy, uniform(0.1, 0.9, _X)),
     *_loss_rows(binary_cross_entropy_with_logits, nonzero(_X)),

@@ -14,7 +14,7 @@ import pytest
 
 from minigan import arrays, averaging, kernels, objectives, optimizers, primitives, training, value_and_grad
 from minigan.autodiff import defvjp, grad, primitive
-from minigan.networks import toy
+from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
 from minigan.parameters import Parameters
 from minigan.training import Player
@@ -83,6 +83,62 @@ def test_a_gradient_penalty_neither_waits_nor_copies_and_gives_numpys_bits() -> 
     assert traffic == NOTHING
     assert found.get() == value
     np.testing.assert_array_equal(found_gradient.flat.get(), gradient.flat)
+
+
+NARROW: dict[str, tuple[Any, Any, int, tuple[int, ...]]] = {  # G, D, noise, an image
+    "mlp": (mlp.generator(5, (4, 6), 9), mlp.discriminator(9, (6, 4), logits=True), 5, (9,)),
+    "conv28": (conv28.generator(5, 2, 8), conv28.discriminator(2, 8), 5, (1, 28, 28)),
+    "dcgan": (dcgan.generator(5, 2), dcgan.discriminator(2, logits=True), 5, (3, 96, 96)),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_training_on_images_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
+    with kernels.plain():
+        expected = _train_on_images(name, lambda x: x, lambda p: p)
+    found = _train_on_images(name, _moved, _moved_all)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert type(a) is FakeArray
+        assert a.dtype == b.dtype
+        assert b.dtype == np.int64 or np.isfinite(b).all()
+        np.testing.assert_array_equal(a.get(), b)
+
+
+@pytest.mark.parametrize("name", ["conv28", "dcgan"])
+def test_a_gradient_penalty_on_images_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
+    _, D, _, image = NARROW[name]
+    rng = np.random.default_rng(0)
+    d, x = D.init(rng), rng.uniform(-1.0, 1.0, (3, *image)).astype(np.float32)
+
+    def penalty(d: Parameters, x: Any) -> Any:
+        slopes = primitives.flatten(grad(lambda x: primitives.sum(D(d, x)))(x))
+        norms = primitives.sqrt(primitives.sum(primitives.square(slopes), axis=1))
+        return primitives.mean(primitives.square(norms - 1.0))
+
+    on_device = _moved_all(d), _moved(x)
+    with kernels.plain():
+        value, gradient = value_and_grad(penalty)(d, x)
+    with watched() as traffic:
+        found, found_gradient = value_and_grad(penalty)(*on_device)
+    assert traffic == NOTHING
+    assert found.get() == value
+    assert np.abs(gradient.flat).max() > 0.0
+    np.testing.assert_array_equal(found_gradient.flat.get(), gradient.flat)
+
+
+@pytest.mark.parametrize("name", ["conv28", "dcgan"])
+def test_evaluation_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
+    G, _, noise, _ = NARROW[name]
+    rng = np.random.default_rng(0)
+    g, z = G.init(rng), rng.normal(size=(3, noise)).astype(np.float32)
+    with kernels.plain():
+        expected = G(g, z, training=False)
+    on_device = _moved_all(g), _moved(z)
+    with watched() as traffic:
+        images = G(*on_device, training=False)
+    assert traffic == NOTHING
+    np.testing.assert_array_equal(images.get(), expected)
 
 
 def test_autograds_own_grad_works_on_device_arrays() -> None:
@@ -276,9 +332,36 @@ def _train(
     return [start, g.flat, d.flat, *losses]
 
 
+def _train_on_images(
+    name: str, move: Callable[[np.ndarray], Any], move_all: Callable[[Parameters], Parameters]
+) -> list[Any]:
+    """Losses, numbers and buffers of two rounds of D's step and G's; all batches lie ready."""
+    G, D, noise, image = NARROW[name]
+    rng = np.random.default_rng(7)
+    g, d = move_all(G.init(rng)), move_all(D.init(rng))
+    player_G, player_D = (Player(N, p, optimizers.Adam(p, 1e-3, (0.5, 0.999))) for N, p in ((G, g), (D, d)))
+    batches = [
+        [move(rng.uniform(-1.0, 1.0, (3, *shape)).astype(np.float32)) for shape in (image, (noise,), (noise,))]
+        for _ in range(2)
+    ]
+    objective = objectives.non_saturating_with_logits
+    losses = []
+    with watched() as traffic:
+        for x, z_d, z_g in batches:
+            (loss, terms), gradient = value_and_grad(training.d_loss, has_aux=True)(d, D, objective, x, G(g, z_d))
+            player_D.optimizer.step(gradient)
+            losses += [loss, *terms]
+            loss, gradient = value_and_grad(training.g_loss)(g, G, player_D, objective, z_g)
+            player_G.optimizer.step(gradient)
+            losses.append(loss)
+    assert traffic == NOTHING
+    return [*losses, g.flat, d.flat, *g.buffers.values(), *d.buffers.values()]
+
+
 def _moved(x: np.ndarray) -> FakeArray:
     return fake_cupy.asarray(x)
 
 
 def _moved_all(p: Parameters) -> Parameters:
-    return Parameters({name: _moved(a) for name, a in p.items()})
+    buffers = {name: _moved(b) for name, b in p.buffers.items()}
+    return Parameters({name: _moved(a) for name, a in p.items()}, buffers)

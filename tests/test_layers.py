@@ -10,7 +10,30 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from minigan import ELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, Softplus, Tanh, grad, initializers, kernels
+from minigan import (
+    ELU,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    Upsample,
+    grad,
+    initializers,
+    kernels,
+    objectives,
+    training,
+)
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.initializers import Initializer
 from minigan.layers import Layer
@@ -180,6 +203,192 @@ def test_the_toys_discriminator_refuses_an_unknown_preprocess_and_an_empty_minib
         toy.discriminator("std")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="minibatch: expected at least 1, got 0"):
         toy.discriminator("raw", minibatch=0)
+
+
+# Layers of images
+
+
+def test_buffers_have_pytorchs_names_through_nested_networks() -> None:
+    network = Sequential({"main": Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), Flatten()), "head": BatchNorm1d(6)})
+    p = network.init(np.random.default_rng(0))
+    assert list(p) == ["main.0.weight", "main.0.bias", "main.1.weight", "main.1.bias", "head.weight", "head.bias"]
+    kept = ["running_mean", "running_var", "num_batches_tracked"]
+    assert list(p.buffers) == [f"{path}.{name}" for path in ("main.1", "head") for name in kept]
+    assert p.buffers["head.num_batches_tracked"].dtype == np.int64
+    np.testing.assert_array_equal(p.buffers["main.1.running_var"], np.ones(4, np.float32))
+
+
+def test_batch_norm_without_scale_or_statistics_keeps_none() -> None:
+    p = Sequential(BatchNorm2d(4, affine=False, track_running_stats=False)).init(np.random.default_rng(0))
+    assert p.state_dict() == {}
+
+
+def test_batch_norm_records_the_unbiased_variance_and_counts() -> None:
+    network = Sequential(BatchNorm1d(2, momentum=0.25))
+    p, x = network.init(np.random.default_rng(0), np.float64), np.array([[1.0, 5.0], [3.0, -1.0]])
+    network(p, x)
+    np.testing.assert_allclose(p.buffers["0.running_mean"], 0.25 * np.array([2.0, 2.0]))
+    np.testing.assert_allclose(p.buffers["0.running_var"], 0.75 + 0.25 * np.array([2.0, 18.0]))
+    assert p.buffers["0.num_batches_tracked"] == 1
+
+
+def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
+    network = Sequential(BatchNorm2d(2, eps=1.0))
+    p = network.init(np.random.default_rng(0), np.float64)
+    p.buffers["0.running_mean"][...], p.buffers["0.running_var"][...] = [1.0, -1.0], [3.0, 8.0]
+    before = {name: b.copy() for name, b in p.buffers.items()}
+    x = np.random.default_rng(1).normal(size=(1, 2, 1, 3))  # one image will do
+    expected = (x - np.array([1.0, -1.0])[:, None, None]) / np.array([2.0, 3.0])[:, None, None]
+    np.testing.assert_allclose(network(p, x, training=False), expected, rtol=1e-13)
+    for name, b in before.items():
+        np.testing.assert_array_equal(p.buffers[name], b)
+
+
+def test_only_batch_norm_mixes_rows_and_d_then_sees_real_and_generated_images_apart() -> None:
+    mixing = Sequential({"main": Sequential(Linear(2, 3), BatchNorm1d(3), Linear(3, 1))})
+    apart = Sequential(Linear(2, 3), ReLU(), Linear(3, 1))
+    assert (mixing.mixes_rows, apart.mixes_rows) == (True, False)
+    rng = np.random.default_rng(0)
+    x, fake = rng.normal(size=(2, 4, 2))
+    objective = objectives.non_saturating_with_logits
+    for D, passes in ((mixing, 2), (apart, 0)):
+        d = D.init(rng, np.float64)
+        expected = objective.real(D(d, x)), objective.fake(D(d, fake))
+        counted = d.copy()
+        total, terms = training.d_loss(counted, D, objective, x, fake)
+        np.testing.assert_allclose(terms, expected, rtol=1e-12)
+        np.testing.assert_allclose(total, sum(expected), rtol=1e-12)
+        counters = [k for k in d.buffers if k.endswith("num_batches_tracked")]
+        assert all(counted.buffers[k] - d.buffers[k] == passes for k in counters)
+        assert bool(counters) == bool(passes)
+
+
+IMAGE_LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
+    (Conv2d(2, 3, (2, 3), (2, 1), (0, 1), (1, 2)), (4, 2, 6, 7)),
+    (Conv2d(2, 3, 3, bias=False), (4, 2, 6, 7)),
+    (ConvTranspose2d(2, 3, (2, 3), (2, 1), (0, 1), (1, 0)), (4, 2, 3, 4)),
+    (ConvTranspose2d(2, 3, 4, 2, 1, bias=False), (4, 2, 3, 4)),
+    (BatchNorm1d(3), (5, 3)),
+    (BatchNorm2d(2), (4, 2, 3, 4)),
+    (BatchNorm2d(2, affine=False), (4, 2, 3, 4)),
+    (BatchNorm2d(2, track_running_stats=False), (4, 2, 3, 4)),
+]
+
+
+@every_activation
+@pytest.mark.parametrize(("layer", "shape"), IMAGE_LAYERS, ids=repr)
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+def test_an_image_layer_joined_with_its_activation_computes_what_they_compute_apart(
+    activation: Layer, layer: Any, shape: tuple[int, ...], mode: bool
+) -> None:
+    network = Sequential(layer, activation, MaxPool2d(2)) if len(shape) == 4 else Sequential(layer, activation)
+    start = network.init(np.random.default_rng(0), np.float64)
+    start.flat[...] = np.random.default_rng(1).normal(size=start.flat.shape)
+    x = np.random.default_rng(2).normal(size=shape)
+
+    def apart(p: Any, x: Any) -> Any:
+        y = activation(p, layer(p, x, "0.", mode))
+        return P.max_pool2d(y, 2) if len(shape) == 4 else y
+
+    for code in (kernels.plain, nullcontext):
+        p, q = start.copy(), start.copy()
+        with code():
+            np.testing.assert_allclose(network(p, x, training=mode), apart(q, x), rtol=1e-12, atol=1e-14)
+            for name, b in p.buffers.items():
+                np.testing.assert_array_equal(b, q.buffers[name])
+            dx, expected = (
+                grad(lambda x, f=f: P.sum(P.square(f(x))))(x)
+                for f in (lambda x, p=p: network(p, x, training=mode), lambda x, q=q: apart(q, x))
+            )
+            np.testing.assert_allclose(dx, expected, rtol=1e-10, atol=1e-12)
+            if start:
+                together = grad(lambda p: P.sum(P.square(network(p, x, training=mode))))(p)
+                one_by_one = grad(lambda q: P.sum(P.square(apart(q, x))))(q)
+                np.testing.assert_allclose(together.flat, one_by_one.flat, rtol=1e-10, atol=1e-12)
+
+
+REFUSED_INPUTS: list[tuple[Layer, tuple[int, ...], str]] = [
+    (Conv2d(3, 4, 2), (2, 4, 5, 5), r"Conv2d\(3, 4, .*expected x of shape \(N, 3, H, W\), got \(2, 4, 5, 5\)"),
+    (Conv2d(3, 4, 2), (3, 5, 5), r"Conv2d\(3, 4, .*expected x of shape \(N, 3, H, W\), got \(3, 5, 5\)"),
+    (Conv2d(3, 4, 6), (2, 3, 5, 5), r"conv2d: expected x at least as large as the kernel .* got \(2, 3, 5, 5\)"),
+    (ConvTranspose2d(3, 4, 2), (2, 4, 5, 5), r"ConvTranspose2d\(3, 4, .*\(N, 3, H, W\), got \(2, 4, 5, 5\)"),
+    (ConvTranspose2d(3, 4, 2, 1, 3), (2, 3, 1, 1), r"nothing is left .*\(-4, -4\)"),
+    (BatchNorm1d(3), (2, 4), r"BatchNorm1d\(3\): expected x of shape \(N, 3\), got \(2, 4\)"),
+    (BatchNorm1d(3), (2, 3, 1, 1), r"BatchNorm1d\(3\): expected x of shape \(N, 3\), got \(2, 3, 1, 1\)"),
+    (BatchNorm2d(3), (2, 4, 5, 5), r"BatchNorm2d\(3\): expected x of shape \(N, 3, H, W\), got \(2, 4, 5, 5\)"),
+    (BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\): expected x of shape \(N, 3, H, W\), got \(2, 3\)"),
+    (BatchNorm2d(3), (1, 3, 1, 1), r"expected more than one number a channel in training, got x of .*\(1, 3, 1, 1\)"),
+    (BatchNorm1d(3), (0, 3), r"expected more than one number a channel in training, got x of shape \(0, 3\)"),
+    (MaxPool2d(3), (1, 1, 2, 5), r"max_pool2d: expected x at least as large as the window .* got \(1, 1, 2, 5\)"),
+    (AvgPool2d(3), (1, 1, 2, 5), r"avg_pool2d: expected x at least as large as the window .* got \(1, 1, 2, 5\)"),
+    (MaxPool2d(2, padding=2), (1, 1, 4, 4), r"max_pool2d: expected padding of at most half of kernel_size"),
+    (MaxPool2d(2), (4, 4), r"max_pool2d: expected x of shape \(N, C, H, W\), got \(4, 4\)"),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "message"), REFUSED_INPUTS, ids=str)
+@pytest.mark.parametrize("behind", [(), (Tanh(),)], ids=["alone", "joined"])
+@pytest.mark.parametrize("code", [nullcontext, kernels.plain], ids=["kernels", "plain"])
+def test_an_image_that_does_not_fit_is_refused_by_name(
+    layer: Layer, shape: tuple[int, ...], message: str, behind: Any, code: Any
+) -> None:
+    network = Sequential(layer, *behind)
+    p = network.init(np.random.default_rng(0))
+    before = {name: b.copy() for name, b in p.buffers.items()}
+    with code(), pytest.raises(ValueError, match=message):
+        network(p, np.ones(shape, np.float32))
+    for name in ("running_mean", "running_var"):
+        for key in [k for k in before if k.endswith(name)]:
+            np.testing.assert_array_equal(p.buffers[key], before[key])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv2d(0, 1, 3), "Conv2d: expected in_channels >= 1, got 0"),
+        (lambda: Conv2d(1, 0, 3), "Conv2d: expected out_channels >= 1, got 0"),
+        (lambda: Conv2d(1, 1, 0), "kernel_size: expected a whole number >= 1 or a pair of them, got 0"),
+        (lambda: Conv2d(1, 1, (3, 0)), r"kernel_size: expected .* got \(3, 0\)"),
+        (lambda: Conv2d(1, 1, 3, stride=0), "stride: expected .* got 0"),
+        (lambda: Conv2d(1, 1, 3, padding=-1), "padding: expected .* got -1"),
+        (lambda: Conv2d(1, 1, 3, dilation=(1, 2, 3)), r"dilation: expected .* got \(1, 2, 3\)"),
+        (lambda: ConvTranspose2d(-1, 1, 3), "ConvTranspose2d: expected in_channels >= 1, got -1"),
+        (
+            lambda: ConvTranspose2d(1, 1, 3, 2, output_padding=2),
+            "output_padding: expected less than stride or dilation",
+        ),
+        (lambda: BatchNorm1d(0), "BatchNorm1d: expected num_features >= 1, got 0"),
+        (lambda: BatchNorm2d(1, eps=0.0), "BatchNorm2d: expected eps > 0, got 0"),
+        (lambda: BatchNorm2d(1, momentum=1.5), r"BatchNorm2d: expected momentum in \[0, 1\], got 1.5"),
+        (lambda: Upsample(0), "Upsample: expected scale_factor >= 1, got 0"),
+    ],
+)
+def test_constructor_arguments_out_of_range_are_refused_by_name(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_state_dict_of_another_shape_is_refused_by_name_before_anything_is_written() -> None:
+    p = Sequential(Conv2d(2, 3, 3), BatchNorm2d(3)).init(np.random.default_rng(0))
+    before = p.copy()
+    state = {name: np.zeros_like(a) for name, a in p.state_dict().items()}
+    state["1.running_var"] = np.zeros(4, np.float32)
+    with pytest.raises(ValueError, match=r"'1.running_var': expected shape \(3,\), got \(4,\)"):
+        p.load_state_dict(state)
+    np.testing.assert_array_equal(p.flat, before.flat)
+
+
+def test_shaping_layers_and_pooling_give_the_shapes_they_name() -> None:
+    x = np.arange(2 * 3 * 4 * 6, dtype=np.float32).reshape(2, 3, 4, 6)
+    shapes = {
+        Flatten(): (2, 72),
+        Reshape(9, 8): (2, 9, 8),
+        Upsample(3): (2, 3, 12, 18),
+        MaxPool2d((2, 3)): (2, 3, 2, 2),
+        AvgPool2d(3, 1, 1): (2, 3, 4, 6),
+    }
+    for layer, shape in shapes.items():
+        assert Sequential(layer)({}, x).shape == shape
 
 
 # The toy's networks

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minigan import ELU, LeakyReLU, Linear, ReLU, Sequential, Sigmoid, Softplus, Tanh, kernels
+from minigan import (
+    ELU,
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    Upsample,
+    kernels,
+)
 from minigan.layers import Layer
 
 torch = pytest.importorskip("torch")
@@ -81,3 +100,78 @@ def test_numbers_start_on_pytorchs_intervals(inputs: int) -> None:
         a, b = ours, theirs.detach().numpy()
         np.testing.assert_allclose([a.min(), a.max()], [b.min(), b.max()], rtol=0.01)
         np.testing.assert_allclose(a.std(), b.std(), rtol=0.05)
+
+
+IMAGE_PAIRS: dict[str, tuple[Layer, Any, tuple[int, ...]]] = {
+    "Conv2d": (
+        Conv2d(3, 4, (3, 2), (2, 1), (1, 0), (1, 2)),
+        lambda: nn.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), (1, 2)),
+        (2, 3, 7, 6),
+    ),
+    "Conv2d without bias": (
+        Conv2d(3, 4, 4, 2, 1, bias=False),
+        lambda: nn.Conv2d(3, 4, 4, 2, 1, bias=False),
+        (2, 3, 8, 6),
+    ),
+    "ConvTranspose2d": (
+        ConvTranspose2d(3, 4, (3, 2), (2, 3), (1, 0), (1, 2)),
+        lambda: nn.ConvTranspose2d(3, 4, (3, 2), (2, 3), (1, 0), (1, 2)),
+        (2, 3, 4, 3),
+    ),
+    "ConvTranspose2d, dilated": (
+        ConvTranspose2d(3, 4, 3, output_padding=1, bias=False, dilation=2),
+        lambda: nn.ConvTranspose2d(3, 4, 3, output_padding=1, bias=False, dilation=2),
+        (2, 3, 4, 3),
+    ),
+    "BatchNorm1d": (BatchNorm1d(3), lambda: nn.BatchNorm1d(3), (5, 3)),
+    "BatchNorm2d": (BatchNorm2d(3, 1e-3, 0.3), lambda: nn.BatchNorm2d(3, 1e-3, 0.3), (2, 3, 4, 2)),
+    "BatchNorm2d without scale": (BatchNorm2d(3, affine=False), lambda: nn.BatchNorm2d(3, affine=False), (2, 3, 4, 2)),
+    "BatchNorm2d without statistics": (
+        BatchNorm2d(3, track_running_stats=False),
+        lambda: nn.BatchNorm2d(3, track_running_stats=False),
+        (2, 3, 4, 2),
+    ),
+    "MaxPool2d": (MaxPool2d(3, 2, 1), lambda: nn.MaxPool2d(3, 2, 1), (2, 3, 5, 6)),
+    "AvgPool2d": (AvgPool2d((2, 3), padding=1), lambda: nn.AvgPool2d((2, 3), padding=1), (2, 3, 5, 6)),
+    "Upsample": (Upsample(2), lambda: nn.Upsample(scale_factor=2), (2, 3, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", IMAGE_PAIRS)
+@pytest.mark.parametrize("behind", ["nothing", "ReLU"])
+@pytest.mark.parametrize("code", [nullcontext, kernels.plain], ids=["kernels", "plain"])
+def test_an_image_layers_state_dict_loads_and_gives_pytorchs_output_in_training_and_evaluation(
+    name: str, behind: str, code: Any
+) -> None:
+    layer, twin, shape = IMAGE_PAIRS[name]
+    torch.manual_seed(0)
+    network = Sequential({"deep": Sequential(layer, *([ReLU()] if behind == "ReLU" else []))})
+    module = nn.Sequential(OrderedDict(deep=nn.Sequential(twin(), *([nn.ReLU()] if behind == "ReLU" else [])))).double()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    p = network.init(np.random.default_rng(0), np.float64)
+    assert [(k, tuple(t.shape)) for k, t in module.state_dict().items()] == [
+        (k, a.shape) for k, a in p.state_dict().items()
+    ]
+    p.load_state_dict({key: t.detach().numpy() for key, t in module.state_dict().items()})
+    rng = np.random.default_rng(1)
+    for mode in (True, True, False):
+        x = rng.normal(size=shape)
+        expected = module.train(mode)(torch.tensor(x)).detach().numpy()
+        with code():
+            np.testing.assert_allclose(network(p, x, training=mode), expected, rtol=1e-11, atol=1e-13)
+        for key, t in module.state_dict().items():
+            np.testing.assert_allclose(p.state_dict()[key], t.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Conv2d, nn.Conv2d), (ConvTranspose2d, nn.ConvTranspose2d)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 64), (64, 3)])
+def test_convolutions_start_on_pytorchs_intervals(ours: Any, theirs: Any, inputs: int, outputs: int) -> None:
+    p = Sequential(ours(inputs, outputs, (4, 5))).init(np.random.default_rng(0))
+    torch.manual_seed(0)
+    twin = theirs(inputs, outputs, (4, 5))
+    a, b = p["0.weight"], twin.weight.detach().numpy()
+    np.testing.assert_allclose([a.min(), a.max(), a.std()], [b.min(), b.max(), b.std()], rtol=0.05)
+    bound = 1.0 / np.sqrt(a.shape[1] * 20)
+    assert np.abs(p["0.bias"]).max() <= bound
+    assert np.abs(twin.bias.detach().numpy()).max() <= bound

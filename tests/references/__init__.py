@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import image_trajectories
 from tests.trajectories import Game, Trajectory
 
 FOLDER = Path(__file__).parent
@@ -23,6 +24,13 @@ def load_trajectory(game: Game) -> tuple[dict[str, np.ndarray], Trajectory]:
     parts = {part: arrays[key(game, part)] for part in Trajectory._fields}
     start = {name: arrays[f"start {name}"] for name in "GD"}
     return start, Trajectory(**parts | {"at": tuple(parts["at"].tolist())})
+
+
+def load_images(system: image_trajectories.System) -> image_trajectories.Trajectory:
+    """The trajectory of a system of image_trajectories.NARROW in float64."""
+    arrays = load(f"images_{system.name}")
+    parts = {part: arrays.pop(part) for part in ("losses", "G", "D")}
+    return image_trajectories.Trajectory(**parts, buffers=arrays)
 
 
 def key(game: Game, part: str) -> str:

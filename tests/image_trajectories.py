@@ -1,0 +1,145 @@
+"""The image GANs, played by two libraries: what both sides of the comparison share, and minigan's side.
+
+As in trajectories.py, both get the same first weights and the same numbers in the same order. Beside weights and Adam
+moments, every buffer of batch norm is compared. The PyTorch side is torch_images.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigan import Adam, Player, Sequential, objectives, play
+from minigan.networks import conv28, dcgan, mlp
+from tests.trajectories import distance
+
+ADAM = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8}
+STEPS = 10
+KINDS = ("weights", "exp_avg", "exp_avg_sq")
+OBJECTIVES = {"probabilities": objectives.non_saturating, "logits": objectives.non_saturating_with_logits}
+
+
+class System(NamedTuple):
+    """What is played: a pair of networks, by name and widths, on batches of `rows` images."""
+
+    name: str
+    noise: int
+    widths: tuple[int, ...]
+    image: tuple[int, ...]
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {'-'.join(map(str, self.widths))}"
+
+    @property
+    def scores(self) -> str:
+        """What D puts out."""
+        return "logits" if self.name == "conv28" else "probabilities"
+
+    def networks(self) -> dict[str, Sequential]:
+        """G and D, as minigan describes them."""
+        if self.name == "mlp":
+            pixels = self.image[0]
+            return {
+                "G": mlp.generator(self.noise, self.widths, pixels),
+                "D": mlp.discriminator(pixels, self.widths[:0:-1]),
+            }
+        if self.name == "conv28":
+            width, hidden = self.widths
+            return {"G": conv28.generator(self.noise, 2 * width, hidden), "D": conv28.discriminator(width, hidden)}
+        return {"G": dcgan.generator(self.noise, *self.widths), "D": dcgan.discriminator(*self.widths)}
+
+
+class Trajectory(NamedTuple):
+    """The losses (steps, [d_real, d_fake, g]); each player's (kinds, weight) and buffers {name: array} at the end."""
+
+    losses: np.ndarray
+    G: np.ndarray
+    D: np.ndarray
+    buffers: dict[str, np.ndarray]
+
+
+NARROW = [
+    System("mlp", 6, (5, 7, 9), (16,), 8),
+    System("conv28", 6, (2, 12), (1, 28, 28), 32),
+    System("dcgan", 6, (1,), (3, 96, 96), 4),
+]
+FULL = [
+    System("mlp", 100, (128, 256, 512), (784,), 64),
+    System("conv28", 96, (32, 1024), (1, 28, 28), 16),
+    System("dcgan", 100, (64,), (3, 96, 96), 8),
+]
+
+
+def start(system: System, seed: int = 2014) -> dict[str, dict[str, np.ndarray]]:
+    """First weights of both players, float32 numbers: weights as wide as keeps signals alive, nothing at 0 or 1."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1:
+            return rng.uniform(0.5, 1.5, shape) if name.endswith("weight") else rng.uniform(-0.3, 0.3, shape)
+        return rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+
+    return {
+        player: {name: drawn(name, spec.shape).astype(np.float32) for name, spec in network.parameters().items()}
+        for player, network in system.networks().items()
+    }
+
+
+def draw(system: System, seed: int = 2018) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What each step sees: images uniform on [-1, 1), normal noise for D's step and for G's; float32 numbers."""
+    rng = np.random.default_rng(seed)
+    for _ in range(STEPS):
+        real = rng.uniform(-1.0, 1.0, (system.rows, *system.image)).astype(np.float32)
+        noise = rng.normal(size=(2, system.rows, system.noise)).astype(np.float32)
+        yield real, noise[0], noise[1]
+
+
+def minigan_trajectory(system: System, dtype: Any = np.float64) -> Trajectory:
+    """The game as `play` plays it."""
+    first = start(system)
+    G, D = (_player(network, first[name], dtype) for name, network in system.networks().items())
+    batches = [[a.astype(dtype) for a in step] for step in draw(system)]
+    real = (images for images, _, _ in batches)
+    noise = itertools.chain.from_iterable(z for _, *z in batches)
+    epochs = play(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS)
+    losses = np.array([(epoch.d_real, epoch.d_fake, epoch.g) for epoch in epochs])
+    buffers = {f"{name}.{key}": b for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
+    return Trajectory(losses, _numbers(G), _numbers(D), buffers)
+
+
+class Difference(NamedTuple):
+    """The distance between two arrays; the largest of several is max(differences)."""
+
+    relative: float
+    what: str
+
+
+def differences(system: System, got: Trajectory, want: Trajectory) -> Iterator[Difference]:
+    """How far got is from want: each loss over the steps, each weight, each of its moments, each buffer."""
+    for j, name in enumerate(("d_real", "d_fake", "g")):
+        yield Difference(distance(got.losses[:, j], want.losses[:, j]), f"loss {name}")
+    for player, network in system.networks().items():
+        specs = network.parameters()
+        cuts = np.cumsum([np.prod(spec.shape) for spec in specs.values()])[:-1]
+        for j, kind in enumerate(KINDS):
+            ours, theirs = (np.split(getattr(side, player)[j], cuts) for side in (got, want))
+            for name, a, b in zip(specs, ours, theirs, strict=True):
+                yield Difference(distance(a, b), f"{kind} of {player}'s {name}")
+    if got.buffers.keys() != want.buffers.keys():
+        raise ValueError(f"expected buffers {sorted(want.buffers)}, got {sorted(got.buffers)}")
+    for name, b in want.buffers.items():
+        yield Difference(distance(got.buffers[name], b), f"buffer {name}")
+
+
+def _player(network: Sequential, first: dict[str, np.ndarray], dtype: Any) -> Player:
+    params = network.init(np.random.default_rng(0), dtype=dtype)
+    params.update(first)
+    return Player(network, params, Adam(params, **ADAM))
+
+
+def _numbers(player: Player) -> np.ndarray:
+    return np.array([player.params.flat, player.optimizer.exp_avg, player.optimizer.exp_avg_sq])

@@ -1,0 +1,103 @@
+"""The image networks have the shapes, the sizes and the layers of their sources, and make and score images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan import Sequential, kernels, objectives, value_and_grad
+from minigan.networks import conv28, dcgan, mlp
+from minigan.training import Player, d_loss, g_loss
+
+NARROW: dict[str, tuple[Sequential, Sequential, int, tuple[int, ...]]] = {  # G, D, noise, an image
+    "mlp": (mlp.generator(5, (4, 6), 9), mlp.discriminator(9, (6, 4)), 5, (9,)),
+    "conv28": (conv28.generator(5, 2, 8), conv28.discriminator(2, 8), 5, (1, 28, 28)),
+    "dcgan": (dcgan.generator(5, 2), dcgan.discriminator(2), 5, (3, 96, 96)),
+}
+every_system = pytest.mark.parametrize("name", NARROW)
+
+
+def _count(network: Sequential) -> int:
+    return sum(int(np.prod(spec.shape)) for spec in network.parameters().values())
+
+
+def test_numbers_of_parameters_are_those_of_the_sources() -> None:
+    assert _count(mlp.generator()) == 100 * 128 + 128 + 128 * 256 + 256 + 256 * 512 + 512 + 512 * 784 + 784
+    assert _count(mlp.discriminator()) == 784 * 512 + 512 + 512 * 256 + 256 + 256 + 1
+    assert _count(conv28.discriminator()) == 1_102_721
+    assert _count(conv28.generator(noise=4)) == 6_580_801
+    assert _count(dcgan.generator()) == 3_578_432
+    assert _count(dcgan.discriminator()) == 2_767_296
+
+
+@every_system
+def test_counts_of_specs_are_counts_of_numbers(name: str) -> None:
+    for network in NARROW[name][:2]:
+        assert network.init(np.random.default_rng(0)).flat.size == _count(network)
+
+
+@every_system
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_becomes_images_and_images_get_a_score_each(name: str, dtype: Any) -> None:
+    G, D, noise, image = NARROW[name]
+    rng = np.random.default_rng(0)
+    g, d = G.init(rng, dtype), D.init(rng, dtype)
+    x = G(g, rng.normal(size=(3, noise)).astype(dtype))
+    assert (x.shape, x.dtype) == ((3, *image), dtype)
+    assert np.abs(x).max() < 1.0
+    scores = D(d, x)
+    assert (scores.shape, scores.dtype) == ((3, 1), dtype)
+
+
+def test_dcgans_noise_may_come_as_pictures_of_one_pixel() -> None:
+    G = dcgan.generator(5, 2)
+    g, z = G.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(G(g, z), G(g, z[:, :, None, None]))
+
+
+@pytest.mark.parametrize("build", [mlp.discriminator, dcgan.discriminator])
+def test_logits_are_the_scores_before_the_sigmoid(build: Any) -> None:
+    settings: dict[str, Any] = {"widths": (4, 3)} if build is mlp.discriminator else {"width": 2}
+    probabilities, logits = build(**settings), build(**settings, logits=True)
+    d = probabilities.init(np.random.default_rng(0), np.float64)
+    x = np.random.default_rng(1).normal(size=(4, 784) if build is mlp.discriminator else (4, 3, 96, 96))
+    np.testing.assert_allclose(probabilities(d, x), 1.0 / (1.0 + np.exp(-logits(d, x))), rtol=1e-12)
+
+
+@every_system
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-3), (np.float64, 1e-9)])
+def test_losses_and_gradients_on_the_kernels_are_those_of_the_plain_code(
+    name: str, dtype: Any, tolerance: float
+) -> None:
+    _compare_codes(*NARROW[name], rows=5, dtype=dtype, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-3), (np.float64, 1e-9)])
+def test_a_dcgan_wide_enough_for_every_kernel_gives_the_plain_codes_gradients(dtype: Any, tolerance: float) -> None:
+    G, D = dcgan.generator(6, 32), dcgan.discriminator(32)
+    _compare_codes(G, D, 6, (3, 96, 96), rows=3, dtype=dtype, tolerance=tolerance)
+
+
+def _compare_codes(
+    G: Sequential, D: Sequential, noise: int, image: tuple[int, ...], rows: int, dtype: Any, tolerance: float
+) -> None:
+    rng = np.random.default_rng(0)
+    start = G.init(rng, dtype), D.init(rng, dtype)
+    x, z = rng.uniform(-1.0, 1.0, (rows, *image)).astype(dtype), rng.normal(size=(rows, noise)).astype(dtype)
+    objective = objectives.non_saturating_with_logits
+
+    def both_steps() -> list[np.ndarray]:
+        g, d = (p.copy() for p in start)
+        (on_d, _), of_d = value_and_grad(d_loss, has_aux=True)(d, D, objective, x, G(g, z))
+        on_g, of_g = value_and_grad(g_loss)(g, G, Player(D, d, None), objective, z)
+        buffers = [b for p in (g, d) for b in p.buffers.values()]
+        return [on_d, on_g, *of_d.values(), *of_g.values(), *buffers]
+
+    fast = both_steps()
+    with kernels.plain():
+        expected = both_steps()
+    for a, b in zip(fast, expected, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)

@@ -1,0 +1,77 @@
+"""Memory that kernels reuse: nobody gets what somebody else still holds, and everything starts on a cache line."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigan.kernels.scratch import constant, empty, empty_like, scratch
+
+SHAPES = [(0,), (), (5, 7), (3, 40_000), (2, 3, 300, 400), (1 << 20,)]
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+VIEWS: dict[str, Callable[[np.ndarray], Any]] = {
+    "the array": lambda x: x,
+    "a slice": lambda x: x[1:],
+    "a transpose": lambda x: x.T,
+    "a slice of a reshaped transpose": lambda x: x.T.reshape(-1, 2)[:, 1],
+    "a memoryview": lambda x: np.asarray(memoryview(x)),
+}
+
+
+@every_shape
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_start_on_a_cache_line_and_are_written_to(shape: tuple[int, ...], dtype: Any) -> None:
+    for x in (empty(shape, dtype), scratch("test", shape, dtype), empty_like(np.zeros(shape, dtype))):
+        assert (x.shape, x.dtype) == (shape, dtype)
+        assert x.size == 0 or x.ctypes.data % 64 == 0
+        x[...] = 1.0
+        assert (x == 1.0).all()
+
+
+@pytest.mark.parametrize("held", VIEWS)
+@pytest.mark.parametrize("size", [1000, 1 << 17, 1 << 20])
+def test_memory_that_is_held_by_a_view_is_not_given_out_again(held: str, size: int) -> None:
+    first = empty((2, size), np.float32)
+    first[...] = 7.0
+    view = VIEWS[held](first)
+    del first
+    gc.collect()
+    others = [empty((2, size), np.float32) for _ in range(3)]
+    for i, other in enumerate(others):
+        other[...] = i
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(others) for b in [view, *others[:i]])
+    assert (view == 7.0).all()
+
+
+def test_threads_get_scratch_of_their_own() -> None:
+    mine = scratch("shared name", (1000,), np.float32)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(scratch, "shared name", (1000,), np.float32).result()
+        assert not np.shares_memory(mine, theirs)
+
+
+def test_scratch_is_reused_and_grows() -> None:
+    a = scratch("reuse", (100,), np.float32)
+    assert np.shares_memory(a, scratch("reuse", (5, 10), np.float64))
+    assert scratch("reuse", (1000,), np.float64).shape == (1000,)
+
+
+def test_a_constant_vector_is_shared_and_cannot_be_written_to() -> None:
+    long, short = constant(0.25, 1 << 19, np.float32), constant(0.25, 10, np.float32)
+    others = [empty((1 << 19,), np.float32) for _ in range(2)]
+    for other in others:
+        other[...] = 1.0
+    assert (long == 0.25).all()
+    assert np.shares_memory(long, short)
+    with pytest.raises(ValueError, match="read-only"):
+        short[0] = 1.0
+
+
+def test_results_keep_the_order_of_axes_in_memory() -> None:
+    x = np.zeros((2, 5, 3, 4), np.float32).transpose(0, 3, 1, 2)
+    assert empty_like(x).strides == x.strides

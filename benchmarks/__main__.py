@@ -2,23 +2,40 @@
 
 import tyro
 
+from benchmarks import layers, scaling
 from benchmarks.figure import Figure
 from benchmarks.harness import Settings
+from benchmarks.layers import Layers
+from benchmarks.libraries import Libraries
 from benchmarks.report import report
+from benchmarks.scaling import Scaling
+from benchmarks.steps import Steps
 from benchmarks.toy import Toy
 
 
 def main() -> None:
     """Read the command line, then measure or draw."""
     command: Settings | Figure = tyro.extras.subcommand_cli_from_dict(
-        {"toy": Toy, "figure": Figure},
+        {
+            "toy": Toy,
+            "steps": Steps,
+            "layers": Layers,
+            "scaling": Scaling,
+            "libraries": Libraries,
+            "figure": Figure,
+        },
         prog="python -m benchmarks",
         description="Time minigan against hand-written NumPy, HIPS autograd and PyTorch.",
     )
-    if isinstance(command, Figure):
-        command.draw()
-    else:
-        report(command)
+    match command:
+        case Figure():
+            command.draw()
+        case Layers():
+            layers.report(command)
+        case Scaling():
+            scaling.report(command)
+        case _:
+            report(command)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,29 @@ class Figure:
 
 
 def draw(results: dict[str, Any], file: Path) -> None:
-    """All cases on one scale; thin lines are the quartiles of the ratios, labels add the time of a step."""
+    """In the way of its suite."""
     # Imported here: measuring must not need a drawing library.
     from matplotlib.figure import Figure as Canvas
 
-    cases = results["cases"]
+    match results["suite"]:
+        case "layers":
+            canvas = _layers(Canvas, results["cases"])
+        case "scaling":
+            canvas = _scaling(Canvas, results["exponents"])
+        case _:
+            canvas = _steps(Canvas, results["cases"])
+    machine, versions = results["machine"], results["versions"]
+    canvas.supxlabel(
+        f"{machine['cpu']}, {machine['cores']} cores. NumPy {versions['numpy']}, "
+        f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}",
+        fontsize=7.5,
+        color=QUIET,
+    )
+    canvas.savefig(file, dpi=160)
+
+
+def _steps(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
+    """All cases on one scale; thin lines are the quartiles of the ratios, labels add the time of a step."""
     columns = min(PANELS_IN_A_ROW, len(cases))
     rows = -(-len(cases) // columns)
     bars = max(len(case["contenders"]) for case in cases)
@@ -47,14 +65,61 @@ def draw(results: dict[str, Any], file: Path) -> None:
         panel.set_axis_off()
     longest = max(row["ratio_quartiles"][1] for case in cases for row in case["contenders"].values())
     panels[0].set_xlim(0, 1.4 * max(longest, 1.0))  # leave the labels room
-    machine, versions = results["machine"], results["versions"]
-    canvas.supxlabel(
-        f"{machine['cpu']}, {machine['cores']} cores. NumPy {versions['numpy']}, "
-        f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}",
-        fontsize=7.5,
-        color=QUIET,
-    )
-    canvas.savefig(file, dpi=160)
+    return canvas
+
+
+def _layers(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
+    """A row of dots an operation: each contender's time as a multiple of the reference's, on a logarithmic scale."""
+    canvas = Canvas(figsize=(8.4, 1.0 + 0.17 * len(cases)), layout="constrained")
+    panel = canvas.subplots()
+    names, reference = list(cases[0]["contenders"]), cases[0]["reference"]
+    for name in names:
+        colour = OURS if name == "minigan" else THE_REFERENCE if name == reference else THE_OTHERS
+        ratios = [case["contenders"][name]["ratio"] for case in cases]
+        marker = "s" if name.endswith("plain") else "^" if name.endswith("last") else "o"
+        panel.plot(
+            ratios, range(len(cases)), marker, color=colour, markersize=5 if name == "minigan" else 4, label=name
+        )
+    panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    panel.set_xscale("log")
+    panel.set_yticks(range(len(cases)), [case["name"] for case in cases])
+    panel.set_ylim(len(cases) - 0.4, -0.6)
+    panel.tick_params(labelsize=7)
+    panel.grid(axis="y", color=THE_OTHERS, linewidth=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_xlabel(f"time, {reference} = 1", fontsize=8.5)
+    canvas.legend(loc="outside upper center", ncols=len(names), fontsize=8, frameon=False)
+    return canvas
+
+
+def _scaling(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
+    """A column for each thing that grows: time above, memory below, both scales logarithmic."""
+    columns = list(dict.fromkeys((row["along"], row["threads"]) for row in rows))
+    canvas = Canvas(figsize=(0.6 + 3.2 * len(columns), 5.4), layout="constrained")
+    panels = canvas.subplots(2, len(columns), squeeze=False)
+    for column, (along, threads) in enumerate(columns):
+        for row in rows:
+            if (row["along"], row["threads"]) != (along, threads):
+                continue
+            name = row["contender"]
+            colour = OURS if name == "minigan" else THE_REFERENCE if name == "torch" else THE_OTHERS
+            for panel, quantity, cost in zip(
+                panels[:, column], ("milliseconds", "mebibytes"), ("time", "memory"), strict=True
+            ):
+                label = f"{name}: {row[cost]['all']:.2f}"
+                panel.loglog(row["sizes"], row[quantity], "o-", color=colour, markersize=4, label=label)
+        for panel, unit in zip(panels[:, column], ("ms a step", "MiB above libraries"), strict=True):
+            panel.set_xlabel(along, fontsize=8.5)
+            panel.set_ylabel(unit, fontsize=8.5)
+            panel.set_xticks(row_sizes := next(r["sizes"] for r in rows if r["along"] == along), map(str, row_sizes))
+            panel.minorticks_off()
+            panel.tick_params(labelsize=8)
+            panel.legend(fontsize=7.5, frameon=False, title="exponent", title_fontsize=7.5)
+            panel.spines[["top", "right"]].set_visible(False)
+        panels[0, column].set_title(
+            f"{along}, {threads} thread{'s' if threads > 1 else ''}", fontsize=10, fontweight="bold", loc="left"
+        )
+    return canvas
 
 
 def _draw_case(panel: Axes, case: dict[str, Any]) -> None:

@@ -18,11 +18,11 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,25 @@ from benchmarks.environment import busy_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+Arguments = Mapping[str, int | float | str]
+
+
+class Turn(NamedTuple):
+    """How long a contender works before the next one does."""
+
+    steps: int
+    """Steps that are timed."""
+    warm_up: int
+    """Steps before them that no clock sees: a process that has slept finds cold caches and a slow clock."""
+
+
+class Memory(NamedTuple):
+    """Bytes that a process has held."""
+
+    peak: int
+    """At most, interpreter and libraries included."""
+    baseline: int
+    """When its libraries were loaded and nothing had been built yet."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +56,19 @@ class Case:
     """One problem, who solves it, and how far apart the solutions may be."""
 
     name: str
-    arguments: Mapping[str, int | float | str]
+    arguments: Arguments
     """What every contender is built from; the same for all."""
     contenders: Mapping[str, str]
     """A name for the table -> `module:function` that builds the contender."""
     dtype: str
     tolerance: float
-    """Largest difference allowed between any two numbers of a contender's answer and the reference's."""
+    """Largest distance allowed between an array of a contender's answer and the same of the reference's."""
+    distance: str = "largest"
+    """Of two arrays: their `largest` difference, or its rms as a `share` of the way: see `distance` below."""
+    turn: Turn | None = None
+    """Where a step takes so long that the settings' numbers of steps do not suit."""
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For contenders whose processes need more than the usual environment variables: which."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,7 @@ class Settings(ABC):
     steps: int = 50
     """Timed steps in a turn."""
     warm_up: int = 10
-    """Steps before them that no clock sees: a process that has slept finds cold caches and a slow clock."""
+    """Steps before them that no clock sees."""
     threads: tuple[int, ...] = (1,)
     """Threads each contender may use; every case is run once for each number given."""
     only: tuple[str, ...] = ()
@@ -87,16 +112,16 @@ class CannotRunError(Exception):
 class Worker:
     """The parent's end of a contender's process: one line of JSON there, one line back."""
 
-    def __init__(self, entry: str, arguments: Mapping[str, int | float | str], threads: int) -> None:
+    def __init__(self, entry: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
         self.entry = entry
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", entry, json.dumps(dict(arguments)), str(threads)],
+            [sys.executable, "-m", "benchmarks.worker", entry, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            # BLAS libraries read these once, when they are loaded, so only the parent can still set them.
-            env=os.environ | {name: str(threads) for name in THREAD_VARIABLES},
+            # BLAS libraries and malloc read these once, when they are loaded, so only the parent can still set them.
+            env=os.environ | {name: str(threads) for name in THREAD_VARIABLES} | dict(environment or {}),
         )
 
     def __enter__(self) -> Worker:
@@ -111,23 +136,26 @@ class Worker:
         if missing is not None:
             raise CannotRunError(missing)
 
+    def build(self, arguments: Arguments) -> None:
+        """Make the contender anew, as it starts."""
+        self._ask(build=dict(arguments))
+
     def run(self, steps: int) -> list[float]:
-        """Build the contender anew; the seconds of each of its first `steps` steps."""
+        """The seconds of each of its next `steps` steps."""
         seconds: list[float] = self._ask(run=steps)["seconds"]
         return seconds
 
     def answer(self) -> dict[str, np.ndarray]:
-        """The numbers that the contender has computed in this run."""
+        """The numbers that the contender has computed since it was built."""
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder) / "answer.npz")
             self._ask(answer=file)
             with np.load(file) as arrays:
                 return dict(arrays)
 
-    def peak_memory(self) -> int:
-        """Bytes of memory that the process has held at most."""
-        peak: int = self._ask(memory=True)["bytes"]
-        return peak
+    def memory(self) -> Memory:
+        """What the process has held."""
+        return Memory(**self._ask(memory=True))
 
     def _ask(self, **command: Any) -> Any:
         assert self.process.stdin is not None
@@ -148,14 +176,20 @@ Turns = list[list[float]]  # seconds, as [round][step]
 
 def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
     """Check that the contenders of `case` agree, time them, and return the results in plain data."""
+    turn = case.turn or Turn(settings.steps, settings.warm_up)
     with ExitStack() as stack:
-        workers, left_out = _start(case, threads, settings.only, stack)
+        workers, left_out = start(case, threads, settings.only, stack)
         if not workers:
             raise SystemExit(f"{case.name}: no contender can run")
         reference = settings.reference if settings.reference in workers else next(iter(workers))
-        differences = _agree(workers, reference, settings.agreement_steps, case)
-        turns, others = _take_turns(workers, settings)
-        memory = {name: worker.peak_memory() for name, worker in workers.items()}
+        differences = agree(workers, reference, settings.agreement_steps, case)
+
+        def take_turn(name: str) -> list[float]:
+            workers[name].build(case.arguments)
+            return workers[name].run(turn.warm_up + turn.steps)[turn.warm_up :]
+
+        turns, others = interleave(list(workers), settings, take_turn)
+        memory = {name: worker.memory() for name, worker in workers.items()}
     return {
         "name": case.name,
         "arguments": dict(case.arguments),
@@ -163,23 +197,28 @@ def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
         "threads": threads,
         "reference": reference,
         "left_out": left_out,
+        "steps": turn.steps,
+        "warm_up": turn.warm_up,
+        "environment": {name: dict(variables) for name, variables in case.environment.items() if name in workers},
         "cores_busy_with_others": others,
         "agreement": {
             "steps": settings.agreement_steps,
+            "distance": case.distance,
             "tolerance": case.tolerance,
             "largest_difference": differences,
         },
         "contenders": {
             name: {
-                **_summary(turns[name], turns[reference]),
-                "peak_memory_mib": round(memory[name] / 2**20, 1),
+                **summary(turns[name], turns[reference]),
+                "peak_memory_mib": round(memory[name].peak / 2**20, 1),
+                "memory_above_libraries_mib": round((memory[name].peak - memory[name].baseline) / 2**20, 1),
             }
             for name in workers
         },
     }
 
 
-def _start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> tuple[Workers, dict[str, str]]:
+def start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> tuple[Workers, dict[str, str]]:
     """The contenders that stand, and why the others do not."""
     unknown = set(only) - set(case.contenders)
     if unknown:
@@ -189,7 +228,7 @@ def _start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> t
     for name, entry in case.contenders.items():
         if only and name not in only:
             continue
-        worker = stack.enter_context(Worker(entry, case.arguments, threads))
+        worker = stack.enter_context(Worker(entry, threads, case.environment.get(name)))
         try:
             worker.ready()
         except CannotRunError as reason:
@@ -199,8 +238,11 @@ def _start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> t
     return workers, left_out
 
 
-def _agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str, float]:
-    """Largest distance of each contender from the reference after `steps` steps; raises if one is too far."""
+def agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str, float]:
+    """How far each contender is from the reference after `steps` steps; raises if one is too far."""
+    for worker in workers.values():
+        worker.build(case.arguments)
+    at_start = workers[reference].answer() if case.distance == "share" else {}
     for worker in workers.values():
         worker.run(steps)
     expected = workers[reference].answer()
@@ -211,26 +253,44 @@ def _agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str
             raise DisagreementError(
                 f"{case.name}: {name} answers with {sorted(answer)}, {reference} with {sorted(expected)}"
             )
+        distances = {}
         for key, array in expected.items():
             if answer[key].shape != array.shape:
                 raise DisagreementError(
                     f"{case.name}: {key} has shape {answer[key].shape} in {name}, not {array.shape}"
                 )
-        distances = [np.abs(answer[key] - array).max() for key, array in expected.items()]
-        differences[name] = float(np.max(distances))  # unlike max, np.max lets a NaN through,
+            distances[key] = distance(answer[key], array, at_start.get(key))
+        differences[name] = float(np.max(list(distances.values())))  # unlike max, np.max lets a NaN through,
         if not differences[name] <= case.tolerance:  # and so written, the comparison rejects it
+            worst = max(distances, key=lambda key: distances[key])
             raise DisagreementError(
-                f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference}, "
-                f"more than the {case.tolerance:.1e} allowed"
+                f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference} "
+                f"in {worst}, more than the {case.tolerance:.1e} allowed"
             )
     return differences
 
 
-def _take_turns(workers: Workers, settings: Settings) -> tuple[dict[str, Turns], float | None]:
+def distance(a: np.ndarray, b: np.ndarray, start: np.ndarray | None = None) -> float:
+    """Between an array a and the reference's, b: the largest difference; given b's start, the share of the way.
+
+    The first is stricter, and right for small networks. In a large one Adam moves a few of a million weights by the
+    learning rate on gradients that are mostly rounding, so a few always end far apart. Then the root mean square of
+    a - b is taken, and divided by that of b - start: rounding makes some hundredths, a fault in the code makes about 1.
+    """
+    difference = np.asarray(a, np.float64) - b
+    if start is None:
+        return float(np.abs(difference).max())
+    rms, way = (float(np.sqrt(np.mean(d * d))) for d in (difference, np.asarray(b, np.float64) - start))
+    return rms / way if way else float(rms != 0)
+
+
+def interleave(
+    names: Sequence[str], settings: Settings, take_turn: Callable[[str], list[float]]
+) -> tuple[dict[str, Turns], float | None]:
     """Seconds of each timed step of each contender, and how many cores others kept busy meanwhile."""
-    turns: dict[str, Turns] = {name: [] for name in workers}
+    turns: dict[str, Turns] = {name: [] for name in names}
     computed: list[float] = []
-    for name in _rounds(list(workers), settings.repeats):
+    for name in _rounds(names, settings.repeats):
         # By the middle of the gap our own threads are at rest, so whoever computes then is not one of us.
         time.sleep(settings.gap / 2)
         before = busy_seconds()
@@ -238,7 +298,7 @@ def _take_turns(workers: Workers, settings: Settings) -> tuple[dict[str, Turns],
         after = busy_seconds()
         if before is not None and after is not None:
             computed.append(after - before)
-        turns[name].append(workers[name].run(settings.warm_up + settings.steps)[settings.warm_up :])
+        turns[name].append(take_turn(name))
     return turns, round(float(np.mean(computed)) / (settings.gap / 2), 2) if computed else None
 
 
@@ -249,7 +309,7 @@ def _rounds(names: Sequence[str], repeats: int) -> Iterator[str]:
         yield from (*names[first:], *names[:first])
 
 
-def _summary(turns: Turns, reference: Turns) -> dict[str, Any]:
+def summary(turns: Turns, reference: Turns) -> dict[str, Any]:
     """Median and quartiles of a step's microseconds, and of the ratios to the reference in the same round."""
     low, middle, high = np.percentile(np.array(turns) * 1e6, [25, 50, 75])
     medians = np.median(turns, axis=1)

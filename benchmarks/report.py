@@ -11,6 +11,13 @@ from benchmarks.harness import DisagreementError, Settings, measure
 
 def report(settings: Settings) -> None:
     """Measure every case of the suite with every number of threads, print the tables and write the files."""
+    results = opened(settings)
+    measure_cases(settings, results)
+    close(settings, results)
+
+
+def opened(settings: Settings) -> dict[str, Any]:
+    """Results without cases yet: on which machine, with which versions, in which way. Prints the first two."""
     results: dict[str, Any] = {
         "suite": type(settings).__name__.lower(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -25,6 +32,11 @@ def report(settings: Settings) -> None:
         "cases": [],
     }
     print(", ".join(f"{key} {value}" for key, value in (results["machine"] | results["versions"]).items()))
+    return results
+
+
+def measure_cases(settings: Settings, results: dict[str, Any]) -> None:
+    """Put the cases into the results and print a table of each."""
     for case in settings.cases():
         for threads in settings.threads:
             try:
@@ -33,6 +45,10 @@ def report(settings: Settings) -> None:
                 raise SystemExit(f"not timed, {message}") from None
             print(table(result, settings.reference), flush=True)
             results["cases"].append(result)
+
+
+def close(settings: Settings, results: dict[str, Any]) -> None:
+    """Write the files that were asked for."""
     if settings.output is not None:
         settings.output.write_text(json.dumps(results, indent=1) + "\n")
     if settings.figure is not None:
@@ -43,24 +59,34 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     """One case as text."""
     reference, agreement, threads = result["reference"], result["agreement"], result["threads"]
     largest = max(agreement["largest_difference"].values())
+    of_the_way = " of the way (rms of any array)" if agreement["distance"] == "share" else ""
     lines = [
         "",
         f"{result['name']}, {result['dtype']}, {threads} {'thread' if threads == 1 else 'threads'}",
         f"  agreement: after {agreement['steps']} steps {len(result['contenders'])} contenders differ from "
-        f"{reference} by at most {largest:.1e} (tolerance {agreement['tolerance']:.1e})",
+        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e})",
         *(f"  left out: {name} ({reason})" for name, reason in result["left_out"].items()),
     ]
     if reference != wanted_reference:
         lines.append(f"  {wanted_reference} is not among them, so the reference is {reference}")
-    others = result["cores_busy_with_others"]
-    if others is not None and others > 0.1:
-        lines.append(f"  measure again on an idle machine: other processes kept {others} cores busy")
-    lines.append("                 us a step         (quartiles)   ratio       (quartiles)  peak MiB")
+    lines += busy_neighbours(result["cores_busy_with_others"])
+    in_ms = result["contenders"][reference]["median_us"] >= 10_000
+    unit, factor = ("ms", 1e-3) if in_ms else ("us", 1.0)
+    lines.append(
+        f"                 {unit} a step         (quartiles)   ratio       (quartiles)  peak MiB  above libraries"
+    )
     for name, row in result["contenders"].items():
-        time = "({:.1f} - {:.1f})".format(*row["quartiles_us"])
+        time = "({:.1f} - {:.1f})".format(*(factor * t for t in row["quartiles_us"]))
         spread = "({:.3f} - {:.3f})".format(*row["ratio_quartiles"])
         lines.append(
-            f"  {name:14}{row['median_us']:10.1f}{time:>20}"
-            f"{row['ratio']:8.3f}{spread:>18}{row['peak_memory_mib']:10.0f}"
+            f"  {name:14}{factor * row['median_us']:10.1f}{time:>20}{row['ratio']:8.3f}{spread:>18}"
+            f"{row['peak_memory_mib']:10.0f}{row['memory_above_libraries_mib']:17.0f}"
         )
     return "\n".join(lines)
+
+
+def busy_neighbours(cores: float | None) -> list[str]:
+    """A line of warning if other processes computed meanwhile."""
+    if cores is None or cores <= 0.1:
+        return []
+    return [f"  measure again on an idle machine: other processes kept {cores} cores busy"]

@@ -1,15 +1,16 @@
 """A contender's process: imports it once, then builds and steps it on demand, so that no start-up is timed.
 
-`harness.py` starts it as `python -m benchmarks.worker ENTRY ARGUMENTS THREADS` and talks to it in lines of
-JSON:
+`harness.py` starts it as `python -m benchmarks.worker ENTRY THREADS` and talks to it in lines of JSON:
 
-    {"run": 50}          builds the contender anew; answered with the seconds of each of its first 50 steps
-    {"answer": FILE}     writes the numbers computed in that run, in NumPy's npz format
-    {"memory": true}     answered with the peak memory in bytes
+    {"build": ARGUMENTS} makes the contender anew
+    {"run": 50}          answered with the seconds of each of its next 50 steps
+    {"answer": FILE}     writes the numbers computed since it was built, in NumPy's npz format
+    {"memory": true}     answered with bytes: the peak, and what was held before anything was built
 
 It leaves when its input ends.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -33,7 +34,7 @@ class Contender(Protocol):
         """The numbers computed so far, under names and shapes that all contenders of a problem share."""
 
 
-def main(entry: str, arguments: str, threads: str) -> None:
+def main(entry: str, threads: str) -> None:
     """Serve until the input ends."""
     # What a library prints must not get between the lines of the conversation: it goes to stderr instead.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -44,23 +45,28 @@ def main(entry: str, arguments: str, threads: str) -> None:
 
     try:
         factory = load(entry, int(threads))
-    except ModuleNotFoundError as reason:
+    except ImportError as reason:  # also what a contender raises whose library is there and does not work
         reply(missing=str(reason))
         return
     reply(missing=None)
 
     contender: Contender | None = None
+    index, baseline = 0, resident_memory()
     for line in sys.stdin:
         match json.loads(line):
-            case {"run": steps}:
+            case {"build": arguments}:
                 contender = None  # let go of the old one first, or the peak of memory is two of them
-                contender = factory(**json.loads(arguments))
-                reply(seconds=timed(contender, steps))
+                gc.collect()
+                contender, index = factory(**arguments), 0
+                reply()
+            case {"run": steps} if contender is not None:
+                reply(seconds=timed(contender, index, steps))
+                index += steps
             case {"answer": file} if contender is not None:
                 np.savez(file, **contender.answer())  # type: ignore[arg-type]
                 reply()
             case {"memory": True}:
-                reply(bytes=peak_memory())
+                reply(peak=peak_memory(), baseline=baseline)
 
 
 def load(entry: str, threads: int) -> Callable[..., Contender]:
@@ -69,13 +75,15 @@ def load(entry: str, threads: int) -> Callable[..., Contender]:
     factory: Callable[..., Contender] = getattr(importlib.import_module(module), function)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+    if "minigan.kernels.pool" in sys.modules:
+        sys.modules["minigan.kernels.pool"].set_num_threads(threads)
     return factory
 
 
-def timed(contender: Contender, steps: int) -> list[float]:
-    """Seconds of each of the first `steps` steps, with the garbage collector on as it is in training."""
+def timed(contender: Contender, first: int, steps: int) -> list[float]:
+    """Seconds of each of `steps` steps, with the garbage collector on as it is in training."""
     seconds = []
-    for index in range(steps):
+    for index in range(first, first + steps):
         start = perf_counter()
         contender.step(index)
         seconds.append(perf_counter() - start)
@@ -85,10 +93,23 @@ def timed(contender: Contender, steps: int) -> list[float]:
 def peak_memory() -> int:
     """The most bytes this process has held."""
     # On Linux, ru_maxrss survives exec and so remembers the parent that forked us; VmHWM is our own.
+    return _status("VmHWM") or _peak_of_usage()
+
+
+def resident_memory() -> int:
+    """The bytes this process holds; where the system does not tell, the most it has held."""
+    return _status("VmRSS") or _peak_of_usage()
+
+
+def _status(name: str) -> int | None:
     status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+    if not status.exists():
+        return None
+    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
+def _peak_of_usage() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,0 +1,79 @@
+"""The steps suite: one training step of each system that is larger than the toy. What a step is: see `systems.py`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from benchmarks.harness import Arguments, Case, Settings, Turn
+
+
+class System(NamedTuple):
+    """One problem of the suite."""
+
+    arguments: Arguments
+    turn: Turn
+
+
+Name = Literal["mlp", "conv28", "dcgan64", "dcgan256"]
+SYSTEMS: dict[Name, System] = {
+    "mlp": System({"system": "mlp", "batch": 64}, Turn(30, 5)),
+    "conv28": System({"system": "conv28", "batch": 128}, Turn(4, 1)),
+    "dcgan64": System({"system": "dcgan", "batch": 64}, Turn(2, 1)),
+    "dcgan256": System({"system": "dcgan", "batch": 256}, Turn(1, 1)),
+}
+
+# To the system glibc gives back what is freed above a threshold, and every step pays for the pages once more. No mmap,
+# no trimming: freed memory stays with the process.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+# Of the way that an array has gone after two steps; a fault makes about 1. See `harness.distance`.
+TOLERANCE = 0.2
+
+
+@dataclass(frozen=True)
+class Steps(Settings):
+    """Training steps of the MLP, the convolutional GAN and the DCGAN."""
+
+    systems: tuple[Name, ...] = ("mlp", "conv28", "dcgan64", "dcgan256")
+    """Which; a number in a name is the size of the minibatch."""
+    repeats: int = 8
+    steps: int = 0
+    """Timed steps in a turn; 0: as many as suit the system."""
+    threads: tuple[int, ...] = (2,)
+    agreement_steps: int = 2
+    compile: bool = False
+    """Also torch.compile, which takes minutes to warm up; the same as naming torch-compile with --only."""
+    plain_dcgan: bool = False
+    """Also minigan-plain on the DCGAN, where a step takes many seconds; as naming minigan-plain with --only."""
+
+    def cases(self) -> Sequence[Case]:
+        """One a system."""
+        return [self._case(name) for name in self.systems]
+
+    def _case(self, name: Name) -> Case:
+        arguments, turn = SYSTEMS[name]
+        contenders = {
+            "minigan": "benchmarks.contenders.steps_minigan:Minigan",
+            "minigan-plain": "benchmarks.contenders.steps_minigan:Plain",
+            "torch-tuned": "benchmarks.contenders.steps_torch:Tuned",
+            "torch-compile": "benchmarks.contenders.steps_torch_compile:Compiled",
+            "torch": "benchmarks.contenders.steps_torch:Torch",
+        }
+        if not self.compile and "torch-compile" not in self.only:
+            del contenders["torch-compile"]
+        if arguments["system"] == "dcgan" and not self.plain_dcgan and "minigan-plain" not in self.only:
+            del contenders["minigan-plain"]
+        return Case(
+            name=f"{arguments['system']}, batch {arguments['batch']}",
+            arguments=arguments,
+            contenders=contenders,
+            dtype="float32",
+            tolerance=TOLERANCE,
+            distance="share",
+            turn=turn._replace(steps=self.steps or turn.steps),
+            environment={"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
+        )

@@ -8,8 +8,8 @@ from benchmarks.libraries import Convolution
 if not hasattr(np, "int"):
     setattr(np, "int", int)  # noqa: B010  written out, it looks like a use of what NumPy dropped
 
-import dezero  # type: ignore[import-not-found, import-untyped, unused-ignore]
-import dezero.functions  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import dezero
+import dezero.functions
 
 
 class DeZero(Convolution):

@@ -1,8 +1,8 @@
 """The convolution of MyGrad."""
 
-import mygrad  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import mygrad
 import numpy as np
-from mygrad.nnet.layers import conv_nd  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from mygrad.nnet.layers import conv_nd
 
 from benchmarks.libraries import Convolution
 

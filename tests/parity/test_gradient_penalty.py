@@ -14,7 +14,7 @@ from minigan.parameters import Parameters
 from tests import image_trajectories
 
 torch = pytest.importorskip("torch")
-from tests import torch_images  # noqa: E402
+from tests import torch_images
 
 ACTIVATIONS = {
     "Tanh": (Tanh(), torch.nn.Tanh()),

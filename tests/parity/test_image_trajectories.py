@@ -13,10 +13,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from minigan import kernels  # noqa: E402
-from tests import torch_images  # noqa: E402
-from tests.image_trajectories import FULL, NARROW, differences, distance, minigan_trajectory  # noqa: E402
-from tests.references import load_images  # noqa: E402
+from minigan import kernels
+from tests import torch_images
+from tests.image_trajectories import FULL, NARROW, differences, distance, minigan_trajectory
+from tests.references import load_images
 
 each_full_system = pytest.mark.parametrize("system", FULL, ids=str)
 each_system = pytest.mark.parametrize("system", NARROW + FULL, ids=str)

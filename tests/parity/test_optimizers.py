@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests import references, torch_optimizers  # noqa: E402
-from tests.optimizer_paths import CASES, FULL, SMALL, path, worst  # noqa: E402
+from tests import references, torch_optimizers
+from tests.optimizer_paths import CASES, FULL, SMALL, path, worst
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 

@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from minigan import kernels  # noqa: E402
-from tests import torch_toy  # noqa: E402
-from tests.references import load_trajectory  # noqa: E402
-from tests.trajectories import (  # noqa: E402
+from minigan import kernels
+from tests import torch_toy
+from tests.references import load_trajectory
+from tests.trajectories import (
     FULL,
     KEPT,
     KEPT_32,

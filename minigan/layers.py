@@ -75,6 +75,10 @@ class Sequential:
         layers: each a Layer, named "0", "1", ... as PyTorch does; or one dict name -> Layer. Names join with dots,
             so Sequential({"main": Sequential(Linear(2, 3))}) owns "main.0.weight" and "main.0.bias".
 
+    Attributes:
+        mixes_rows: whether a row of y depends on other rows of x, as batch norm makes it.
+        convolves: whether its work is mostly convolutions (kernels.one_gradient asks).
+
     A Linear, Conv or BatchNorm layer and the activation behind it run as one primitive; the result is the same. So it
     is where MaxPool2d comes behind an activation that only rises: the largest is found first, which leaves less to
     activate.
@@ -85,6 +89,8 @@ class Sequential:
             self.layers: dict[str, Any] = dict(layers[0])
         else:
             self.layers = {str(i): layer for i, layer in enumerate(layers)}
+        self.mixes_rows = any(getattr(layer, "mixes_rows", False) for layer in self.layers.values())
+        self.convolves = any(getattr(layer, "convolves", False) for layer in self.layers.values())
         self._steps = list(_joined(self.layers))
 
     def parameters(self) -> dict[str, Spec]:
@@ -101,16 +107,6 @@ class Sequential:
             if hasattr(layer, "buffers")
             for key, buffer in layer.buffers(dtype).items()
         }
-
-    @property
-    def mixes_rows(self) -> bool:
-        """Whether a row of y depends on other rows of x, as batch norm makes it."""
-        return any(getattr(layer, "mixes_rows", False) for layer in self.layers.values())
-
-    @property
-    def convolves(self) -> bool:
-        """Whether its work is mostly convolutions (kernels.one_gradient asks)."""
-        return any(getattr(layer, "convolves", False) for layer in self.layers.values())
 
     def init(self, rng: np.random.Generator, dtype: Any = np.float32, device: Device = "cpu") -> Parameters:
         """Fresh numbers for every array: the same seed gives the same network in every dtype, up to rounding."""

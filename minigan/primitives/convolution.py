@@ -219,22 +219,28 @@ def _only(argnums: Sequence[int], *vjps: Callable[[Array], Array]) -> Vjp:
     return lambda dy: tuple([vjps[i](dy) for i in argnums])
 
 
-def _product_vjp(argnums: Sequence[int], y: Array, x: Array, weight: Array, window: Window, places: Pair) -> Vjp:
+def _product_wrt(x: Array, weight: Array, window: Window) -> tuple[Callable[[Array], Array], ...]:
     size, kernel = x.shape[2:], weight.shape[2:]
-    return _only(
-        argnums,
+    return (
         lambda g: conv2d_input_grad(g, weight, window, size),
         lambda g: conv2d_weight_grad(x, g, window, kernel),
     )
 
 
-def _input_grad_vjp(argnums: Sequence[int], dx: Array, dy: Array, weight: Array, window: Window, size: Pair) -> Vjp:
+def _input_grad_wrt(dy: Array, weight: Array, window: Window) -> tuple[Callable[[Array], Array], ...]:
     places, kernel = dy.shape[2:], weight.shape[2:]
-    return _only(
-        argnums,
+    return (
         lambda g: conv2d_product(g, weight, window, places),
         lambda g: conv2d_weight_grad(g, dy, window, kernel),
     )
+
+
+def _product_vjp(argnums: Sequence[int], y: Array, x: Array, weight: Array, window: Window, places: Pair) -> Vjp:
+    return _only(argnums, *_product_wrt(x, weight, window))
+
+
+def _input_grad_vjp(argnums: Sequence[int], dx: Array, dy: Array, weight: Array, window: Window, size: Pair) -> Vjp:
+    return _only(argnums, *_input_grad_wrt(dy, weight, window))
 
 
 def _weight_grad_vjp(argnums: Sequence[int], dw: Array, x: Array, dy: Array, window: Window, kernel: Pair) -> Vjp:
@@ -312,13 +318,7 @@ def _conv2d_vjp(
     activation: Activation | None,
     window: Window,
 ) -> Vjp:
-    size, kernel = x.shape[2:], weight.shape[2:]
-    wrt = _only(
-        argnums,
-        lambda dz: conv2d_input_grad(dz, weight, window, size),
-        lambda dz: conv2d_weight_grad(x, dz, window, kernel),
-        _bias_grad,
-    )
+    wrt = _only(argnums, *_product_wrt(x, weight, window), _bias_grad)
     return lambda dy: wrt(times_slope(dy, y, activation))
 
 
@@ -332,13 +332,7 @@ def _conv_transpose2d_vjp(
     window: Window,
     size: Pair,
 ) -> Vjp:
-    places, kernel = x.shape[2:], weight.shape[2:]
-    wrt = _only(
-        argnums,
-        lambda dz: conv2d_product(dz, weight, window, places),
-        lambda dz: conv2d_weight_grad(dz, x, window, kernel),
-        _bias_grad,
-    )
+    wrt = _only(argnums, *_input_grad_wrt(x, weight, window), _bias_grad)
     return lambda dy: wrt(times_slope(dy, y, activation))
 
 

@@ -41,7 +41,7 @@ from minigan import (
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.networks import toy
 from minigan.plotting import History, View
-from minigan.training import Epoch
+from minigan.training import Turn
 
 # --- 1. The options -------------------------------------------------------------------------------------------------
 
@@ -71,11 +71,11 @@ class Options:
     logits: bool = False
     """let D end in a logit instead of a probability"""
     epochs: int = 2500
-    """rounds of the game"""
+    """turns of the game"""
     d_steps: int = 3
-    """steps of D in a round"""
+    """steps of D in a turn"""
     g_steps: int = 1
-    """steps of G in a round"""
+    """steps of G in a turn"""
     d_lr: float = 1e-2
     """Adam's rate for D"""
     g_lr: float = 5e-3
@@ -166,23 +166,23 @@ def make_players(o: Options) -> Players:
 # --- 3. The game ----------------------------------------------------------------------------------------------------
 
 
-def game(o: Options, players: Players) -> Iterator[Epoch]:
-    """The rounds of the game, each already played when it is handed out. (minigan/training.py has the two steps.)"""
+def game(o: Options, players: Players) -> Iterator[Turn]:
+    """The turns of the game, each already played when it is handed out. (minigan/training.py has the two steps.)"""
     data, n, dtype = Gaussian(o.mu, o.sigma), o.rows * o.minibatch, np.dtype(o.dtype).type
-    rounds = play(
+    turns = play(
         players.G,
         players.D,
         OBJECTIVES[o.objective, o.logits],
         draw_real=lambda: data.sample(players.rng, n, dtype),
         draw_noise=lambda: uniform_noise(players.rng, n, dtype),
-        epochs=o.epochs,
+        turns=o.epochs,
         d_steps=o.d_steps,
         g_steps=o.g_steps,
         schedule=SCHEDULES[o.schedule],
     )
-    for epoch in rounds:
+    for turn in turns:
         players.average.update()
-        yield epoch
+        yield turn
 
 
 def generate(o: Options, G: Player, g: Parameters, z: np.ndarray) -> np.ndarray:
@@ -198,30 +198,30 @@ def train(o: Options, players: Players) -> tuple[History, list[View]]:
     remember_every, look_every = math.ceil(o.epochs / 300), math.ceil(o.epochs / 60)
     d_sum = g_sum = 0.0
     bar = tqdm(game(o, players), total=o.epochs, unit="epoch", disable=None if o.progress and not o.json else True)
-    for epoch in bar:
-        last = epoch.number == o.epochs
-        d_sum, g_sum = d_sum + epoch.d_real + epoch.d_fake, g_sum + epoch.g
-        if epoch.number % remember_every == 0 or last:
-            k = (epoch.number - 1) % remember_every + 1
+    for turn in bar:
+        last = turn.number == o.epochs
+        d_sum, g_sum = d_sum + turn.d_real + turn.d_fake, g_sum + turn.g
+        if turn.number % remember_every == 0 or last:
+            k = (turn.number - 1) % remember_every + 1
             own = metrics.moments(generate(o, players.G, players.G.params, z))
             averaged = metrics.moments(generate(o, players.G, players.average.params, z))
-            entry = (epoch.number, d_sum / k, g_sum / k, own.mean, own.std, averaged.mean, averaged.std)
+            entry = (turn.number, d_sum / k, g_sum / k, own.mean, own.std, averaged.mean, averaged.std)
             for values, value in zip(history, entry, strict=True):
                 values.append(value)
             losses = f"D {d_sum / k:.3f} G {g_sum / k:.3f}"
             bar.set_postfix_str(f"{losses} mean {own.mean:.2f} std {own.std:.2f}", refresh=False)
             d_sum = g_sum = 0.0
-        if not o.json and (epoch.number % o.print_every == 0 or last):
-            bar.write(log_line(epoch, real, generate(o, players.G, players.G.params, z)))
-        if o.animate and (epoch.number % look_every == 1 or look_every == 1 or last):
-            views.append(look(o, players, epoch.number))
+        if not o.json and (turn.number % o.print_every == 0 or last):
+            bar.write(log_line(turn, real, generate(o, players.G, players.G.params, z)))
+        if o.animate and (turn.number % look_every == 1 or look_every == 1 or last):
+            views.append(look(o, players, turn.number))
     return history, views
 
 
-def log_line(epoch: Epoch, real: np.ndarray, fake: np.ndarray) -> str:
-    """epoch: D: loss on real/loss on fake G: loss (Real: mean, std Fake: mean, std)"""
+def log_line(turn: Turn, real: np.ndarray, fake: np.ndarray) -> str:
+    """turn: D: loss on real/loss on fake G: loss (Real: mean, std Fake: mean, std)"""
     return (
-        f"{epoch.number}: D: {epoch.d_real:.4f}/{epoch.d_fake:.4f} G: {epoch.g:.4f} "
+        f"{turn.number}: D: {turn.d_real:.4f}/{turn.d_fake:.4f} G: {turn.g:.4f} "
         f"(Real: {real.mean():.3f}, {real.std():.3f} Fake: {fake.mean():.3f}, {fake.std():.3f})"
     )
 

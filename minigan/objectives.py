@@ -22,19 +22,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from minigan.arrays import Array
-from minigan.primitives import binary_cross_entropy, binary_cross_entropy_with_logits
+from minigan.primitives import binary_cross_entropy, binary_cross_entropy_with_logits, sigmoid
 
 
 class Objective(NamedTuple):
     """Three functions scores (N, ...) -> scalar, each a mean over the batch, each to be minimised.
 
-    D minimises real(D(x)) + fake(D(G(z))); G minimises generator(D(G(z))).
+    D minimises real(D(x)) + fake(D(G(z))); G minimises generator(D(G(z))). probability(scores) is what a log calls
+    D(x): how likely D holds each sample to be real.
     """
 
     name: str
     real: Callable[[Array], Array]
     fake: Callable[[Array], Array]
     generator: Callable[[Array], Array]
+    probability: Callable[[Array], Array]
 
 
 non_saturating = Objective(
@@ -42,6 +44,7 @@ non_saturating = Objective(
     real=lambda p: binary_cross_entropy(p, 1.0),
     fake=lambda p: binary_cross_entropy(p, 0.0),
     generator=lambda p: binary_cross_entropy(p, 1.0),
+    probability=lambda p: p,
 )
 
 saturating = non_saturating._replace(
@@ -54,6 +57,7 @@ non_saturating_with_logits = Objective(
     real=lambda s: binary_cross_entropy_with_logits(s, 1.0),
     fake=lambda s: binary_cross_entropy_with_logits(s, 0.0),
     generator=lambda s: binary_cross_entropy_with_logits(s, 1.0),
+    probability=sigmoid,
 )
 
 saturating_with_logits = non_saturating_with_logits._replace(

@@ -105,8 +105,8 @@ def minigan_trajectory(system: System, dtype: Any = np.float64) -> Trajectory:
     batches = [[a.astype(dtype) for a in step] for step in draw(system)]
     real = (images for images, _, _ in batches)
     noise = itertools.chain.from_iterable(z for _, *z in batches)
-    epochs = play(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS)
-    losses = np.array([(epoch.d_real, epoch.d_fake, epoch.g) for epoch in epochs])
+    turns = play(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS)
+    losses = np.array([(turn.d_real, turn.d_fake, turn.g) for turn in turns])
     buffers = {f"{name}.{key}": b for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
     return Trajectory(losses, _numbers(G), _numbers(D), buffers)
 

@@ -148,4 +148,4 @@ def test_an_unknown_word_is_refused_by_the_command_line(
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_run_that_diverges_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--epochs", "50", "--g-lr", "1e30", "--d-lr", "1e30", "--logits"], tmp_path) == 2
-    assert re.search(r"error: epoch \d+: [DG]'s loss on \w+ samples is (nan|inf)", capsys.readouterr().err)
+    assert re.search(r"error: turn \d+: [DG]'s loss on \w+ samples is (nan|inf)", capsys.readouterr().err)

@@ -98,16 +98,16 @@ def minigan_trajectory(
     real = iter(draws.real)
     noise = itertools.chain.from_iterable(zip(draws.noise_d, draws.noise_g, strict=True))
     losses, kept = [], []
-    for epoch in play(
+    for turn in play(
         G,
         D,
         OBJECTIVES[game.scores, game.objective],
         draw_real=lambda: next(real),
         draw_noise=lambda: next(noise),
-        epochs=steps,
+        turns=steps,
     ):
-        losses.append((epoch.d_real, epoch.d_fake, epoch.g))
-        if epoch.number in at:
+        losses.append((turn.d_real, turn.d_fake, turn.g))
+        if turn.number in at:
             kept.append([_numbers(G), _numbers(D)])
     g, d = zip(*kept, strict=True)
     return Trajectory(at, np.array(losses), np.array(g), np.array(d))

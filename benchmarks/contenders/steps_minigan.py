@@ -26,7 +26,7 @@ class Minigan:
             non_saturating_with_logits if LOGITS[system] else non_saturating,
             draw_real=lambda: next(self.drawn),
             draw_noise=lambda: next(self.drawn),
-            epochs=10**9,  # the harness decides when to stop
+            turns=10**9,  # the harness decides when to stop
         )
 
     def step(self, index: int) -> None:

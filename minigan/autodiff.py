@@ -34,7 +34,9 @@ from minigan.parameters import Parameters
 __all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad"]
 
 
-def value_and_grad(loss: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad(
+    loss: Callable[..., Any], has_aux: bool = False, gather: bool = True
+) -> Callable[..., tuple[Any, Any]]:
     """The function (params, *rest) -> (loss(params, *rest), its gradient with respect to params).
 
     Only the first argument moves. Whatever else the loss reads, the other player's parameters included, is plain
@@ -43,10 +45,12 @@ def value_and_grad(loss: Callable[..., Any], has_aux: bool = False) -> Callable[
     Args:
         loss: returns a scalar, shape (); with has_aux, a pair of that scalar and anything else (logs, scores), which
             is handed back without tracing: ((loss, aux), gradient).
+        gather: whether the gradient of Parameters is gathered into Parameters of its own, whose `flat` is all of it in
+            a row. If not, it is a plain dict of arrays as they came out of the sweep, which saves the copy of a large
+            network's gradient; they may share memory, so they are for reading only. Optimizers take either.
 
     params: a float array, Parameters, or a dict of float arrays. The gradient has the same kind and names; an array
-    that the loss does not read gets zeros. Parameters get Parameters, whose `flat` is the whole gradient in a row.
-    Gradients nest to any order.
+    that the loss does not read gets zeros. Gradients nest to any order.
 
     Raises:
         TypeError: if params are not float arrays.
@@ -67,7 +71,8 @@ def value_and_grad(loss: Callable[..., Any], has_aux: bool = False) -> Callable[
                 trace_stack.top -= 1
             value, aux = result if has_aux else (result, None)
             value = _sweep_from(value, level, tape)
-            gradient = _rebuilt(params, arrays, [_gradient_of(leaf) for leaf in leaves])
+            values = [_gradient_of(leaf) for leaf in leaves]
+            gradient = _rebuilt(params, arrays, values) if gather else dict(zip(arrays, values, strict=True))
         return ((value, _untraced(aux, level)) if has_aux else value), gradient
 
     return value_and_gradient

@@ -5,13 +5,14 @@
 
 All of a player's numbers are views of g.flat, so a step is a handful of whole-vector operations with `out=`, however
 many layers there are. Each optimizer follows PyTorch's recurrence, which is in its docstring, step for step.
+An optimizer's `step` takes a gradient as value_and_grad returns it, gathered in one vector or not.
 Read next: objectives.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigan import kernels
@@ -76,17 +77,18 @@ class Adam:
         self.t = 0
         self._M, self._V = xp.zeros_like(params.flat), xp.zeros_like(params.flat)
 
-    def step(self, gradient: Parameters) -> None:
+    def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
+        pieces = _pieces(self.params, gradient, self.weight_decay)
         p, M, V = self.params.flat, self._M, self._V
-        g = _gradient(self.params, gradient, self.weight_decay)
         b1, b2 = self.betas
         self.t += 1
         c = math.sqrt((1.0 - b2) / (1.0 - b2**self.t))
         e, rate = self.eps / c, self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
-        if kernels.takes(p, g):
-            adam.adam_step(p, g, M, V, b1, b2, e, rate)
+        if kernels.takes(p, *pieces):
+            adam.adam_step(p, pieces, M, V, b1, b2, e, rate)
             return
+        g = _joined(pieces)
         M *= b1
         M += g
         V *= b2
@@ -150,7 +152,7 @@ class RMSprop:
             xp.zeros_like(params.flat) for _ in range(4)
         )
 
-    def step(self, gradient: Parameters) -> None:
+    def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
         p, v, m, b, tmp = (
             self.params.flat,
@@ -159,7 +161,7 @@ class RMSprop:
             self.momentum_buffer,
             self._scratch,
         )
-        g = _gradient(self.params, gradient, self.weight_decay)
+        g = _joined(_pieces(self.params, gradient, self.weight_decay))
         xp = array_module(p)
         v *= self.alpha
         xp.multiply(g, g, out=tmp)
@@ -220,10 +222,10 @@ class SGD:
         self.weight_decay, self.nesterov = weight_decay, nesterov
         self.momentum_buffer: Array | None = None
 
-    def step(self, gradient: Parameters) -> None:
+    def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
         p = self.params.flat
-        g = _gradient(self.params, gradient, self.weight_decay)
+        g = _joined(_pieces(self.params, gradient, self.weight_decay))
         if self.momentum:
             if self.momentum_buffer is None:
                 self.momentum_buffer = g.copy()
@@ -244,11 +246,25 @@ class SGD:
         self.momentum_buffer = state["momentum_buffer"].copy() if "momentum_buffer" in state else None
 
 
-def _gradient(params: Parameters, gradient: Parameters, weight_decay: float) -> Array:
-    g = gradient.flat
-    if g.shape != params.flat.shape:
-        raise ValueError(f"gradient: expected {params.flat.size} numbers as in params, got {g.size}")
-    return g + weight_decay * params.flat if weight_decay else g
+def _pieces(params: Parameters, gradient: Mapping[str, Array], weight_decay: float) -> list[Array]:
+    """The gradient, the penalty's share added, as arrays that end to end fit params.flat: one where it is one."""
+    p, flat = params.flat, getattr(gradient, "flat", None)
+    if flat is None:
+        if gradient.keys() != params.keys():
+            raise KeyError(f"gradient: expected the names {', '.join(params)}, got {', '.join(gradient)}")
+        pieces = [gradient[name] for name in params]
+    else:
+        pieces = [flat]
+    size = sum([g.size for g in pieces])
+    if size != p.size:
+        raise ValueError(f"gradient: expected {p.size} numbers as in params, got {size}")
+    return [_joined(pieces) + weight_decay * p] if weight_decay else pieces
+
+
+def _joined(pieces: list[Array]) -> Array:
+    if len(pieces) == 1:
+        return pieces[0].reshape(-1)
+    return array_module(pieces[0]).concatenate(pieces, axis=None)
 
 
 def _check_sizes(params: Parameters, state: dict[str, Any], *names: str) -> None:

@@ -124,7 +124,8 @@ def _turns(
     d_every: int,
     g_every: int,
 ) -> Iterator[Turn]:
-    d_step, g_step = value_and_grad(d_loss, has_aux=True), value_and_grad(g_loss)
+    d_step = value_and_grad(d_loss, has_aux=True, gather=False)  # only the optimizer reads it
+    g_step = value_and_grad(g_loss, gather=False)
     d_rate, g_rate = D.optimizer.lr, G.optimizer.lr
     pooled = any(getattr(player.network, "convolves", False) for player in (G, D))
     try:

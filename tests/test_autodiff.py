@@ -647,3 +647,20 @@ def test_a_step_of_one_player_computes_no_gradient_of_the_others_weights(monkeyp
 
 def _raise() -> None:
     raise LossError
+
+
+def test_a_gradient_that_is_not_gathered_is_a_dict_with_the_same_numbers() -> None:
+    p = Parameters({"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2), "unread": np.ones(1)})
+    x = np.linspace(-1.0, 1.0, 12).reshape(4, 3)
+
+    def loss(p: Any) -> Any:
+        return P.mean(P.square(P.linear(x, p["w"], p["b"])))
+
+    value, gathered = value_and_grad(loss)(p)
+    same, pieces = value_and_grad(loss, gather=False)(p)
+    assert value == same
+    assert type(gathered) is Parameters
+    assert type(pieces) is dict
+    assert list(pieces) == list(p)
+    for name, g in gathered.items():
+        np.testing.assert_array_equal(pieces[name], g)

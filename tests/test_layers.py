@@ -255,7 +255,7 @@ def test_only_batch_norm_mixes_rows_and_d_then_sees_real_and_generated_images_ap
         d = D.init(rng, np.float64)
         expected = objective.real(D(d, x)), objective.fake(D(d, fake))
         counted = d.copy()
-        total, terms = training.d_loss(counted, D, objective, x, fake)
+        total, (*terms, _, _) = training.d_loss(counted, D, objective, x, fake)
         np.testing.assert_allclose(terms, expected, rtol=1e-12)
         np.testing.assert_allclose(total, sum(expected), rtol=1e-12)
         counters = [k for k in d.buffers if k.endswith("num_batches_tracked")]

@@ -23,7 +23,7 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
-    {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "plotting"},
+    {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "image_metrics", "plotting"},
     {"training", "checkpoint"},
     {"", "__main__"},
 ]

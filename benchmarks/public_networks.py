@@ -42,12 +42,17 @@ from minigan.primitives import concatenate
 
 
 class PublicNetwork(NamedTuple):
-    """Where a network's weights are: the entries `part`/... of a file; and how many numbers of noise it reads."""
+    """Where a network's weights are, the entries `part`/... of a file; and what it reads, if not images.
+
+    noise: how many numbers, Normal(0, 1) as the authors draw them.
+    conditional: whether labels come with them.
+    """
 
     network: Sequential
     file: str
     part: str
     noise: int = 0
+    conditional: bool = False
 
     def load(self, folder: Path) -> Parameters:
         """The network's numbers."""
@@ -150,7 +155,7 @@ GENERATORS: dict[str, PublicNetwork] = {
     "csinva MLP GAN": PublicNetwork(csinva_mlp_generator(), "csinva_mlp_gan.weights.npz", "G", 64),
     "Digit DCGAN": PublicNetwork(digit_generator(), "mnist_dcgan.weights.npz", "G", 64),
     "Digit WGAN-GP": PublicNetwork(digit_generator(), "mnist_wgan_gp.weights.npz", "G", 64),
-    "MNIST cGAN": PublicNetwork(digit_cgan_generator(), "mnist_cgan.weights.npz", "G", 10),
+    "MNIST cGAN": PublicNetwork(digit_cgan_generator(), "mnist_cgan.weights.npz", "G", 10, True),
 }
 SCORES: dict[str, PublicNetwork] = {
     "csinva MLP GAN": PublicNetwork(csinva_mlp_discriminator(), "csinva_mlp_gan.weights.npz", "D"),

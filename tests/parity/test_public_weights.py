@@ -101,7 +101,7 @@ def _input(name: str, rng: np.random.Generator, dtype: Any) -> Any:
     public = NETWORKS[name][0]
     if public.noise:
         z = rng.normal(size=(32, public.noise)).astype(dtype)
-        return (z, rng.integers(0, 10, 32)) if name == "MNIST cGAN, G" else z
+        return (z, rng.integers(0, 10, 32)) if public.conditional else z
     x = read_images(_folder("mnist"), "t10k").x[:32].astype(dtype)
     if name == "LeNet":
         return np.pad(x, [(0, 0), (0, 0), (2, 2), (2, 2)])

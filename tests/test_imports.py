@@ -23,7 +23,7 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
-    {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "plotting", "diagnosis"},
+    {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "image_metrics", "plotting", "diagnosis"},
     {"training", "checkpoint"},
     {"", "__main__"},
 ]

@@ -71,7 +71,7 @@ def finisher(bias: np.ndarray | None, activation: str | None, slope: float) -> F
 
 def slope_times(dy: np.ndarray, y: np.ndarray, activation: str | None, slope: float, out: np.ndarray) -> None:
     """out = dy * activation'(x) for one chunk; out may be dy itself."""
-    factor = scratch("activation", y.shape, y.dtype)
+    factor = scratch("activation", y.shape, y.dtype) if out is dy else out
     if activation == "relu":
         np.greater(y, 0, out=factor)
     elif activation == "leaky_relu":

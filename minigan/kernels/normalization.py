@@ -4,29 +4,38 @@ For every channel c over its R = N*H*W numbers, with var the biased variance and
 
     xhat = s (x - mean)            y = weight xhat + bias = a x + b,   a = weight s,   b = bias - a mean
     dweight = sum dy xhat          dbias = sum dy
-    dx = a (dy - dbias/R - xhat dweight/R) = a dy + e x + f
+    dx = a (dy - dbias/R - xhat dweight/R) = a (dy + e x + f)
+                                   e = -s dweight/R,   f = -dbias/R - e mean
 
-Column sums are a vector of ones times the matrix (BLAS reads memory faster than np.sum does here). Each chunk
-of rows gives its own mean and its sum of squared deviations M2 from that mean; chunks are merged in float64
-and in a fixed order (Chan, Golub & LeVeque 1979), so a large mean does not drown a small variance:
+All sums are taken over x itself, not over x - mean, which would have to be written down first:
 
-    mean = sum_k r_k mean_k / R           R var = sum_k M2_k + r_k (mean_k - mean)^2
+    mean = sum x / R               var = sum x^2 / R - mean^2               sum dy (x - mean) = sum dy x - mean sum dy
+
+Each tile of rows is summed in its own dtype and the tiles in float64, in a fixed order. A mean of many standard
+deviations would drown these differences: channels that have one are done again on x - mean (`_drowned`).
+
+A sum is a vector of ones times the matrix, a sum of products is np.einsum, which multiplies and adds in one loop.
+Tiles are large, for between two calls of numpy the threads wait for each other at the interpreter lock.
 
 Arrays are (N, C) or (N, C, H, W).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from minigan.kernels.elementwise import activate_in_place, check_activation, slope_times
-from minigan.kernels.layout import channels_first, channels_last, widened
+from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import constant, empty, scratch
 
-_CHUNK = 1 << 17  # elements
+_TILE = 1 << 18  # elements of a tile that is summed
+_ALONE = 1 << 18  # elements: below, one thread is done before two have started
+_SUMMED = 1 << 10  # numbers in a row that is added to the next
+_REWRITTEN = 1 << 13  # numbers in a row that is multiplied by a vector: numpy copies shorter vectors first
 
 
 def batch_norm(
@@ -46,21 +55,20 @@ def batch_norm(
 
 def channel_sums(x: np.ndarray) -> np.ndarray:
     """The sum of every channel, (C,)."""
-    rows = _rows(x)
-    sums = np.zeros((_n_chunks(rows.shape), rows.shape[1]), x.dtype)
-
-    def body(chunk: slice, k: int) -> None:
-        part = rows[chunk]
-        np.matmul(constant(1, len(part), x.dtype), part, out=sums[k])
-
-    _for_numbered_chunks(rows.shape, body)
-    total: np.ndarray = sums.sum(axis=0)
-    return total
+    tiles = _tiles(_rows(x), _SUMMED)
+    return _summed((len(tiles), 1, x.shape[1]), lambda k: [_sum(tiles[k])])[0].astype(x.dtype)
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of every channel, (C,) each."""
-    return _moments(_rows(x))
+    rows = _rows(x)
+    mean, var = _moments(rows)
+    drowned = _drowned(mean, var)
+    if drowned.any():
+        center = mean[drowned].astype(x.dtype)
+        rest, var[drowned] = _moments(rows.compress(drowned, axis=1) - center)
+        mean[drowned] = center + rest
+    return mean.astype(x.dtype), var.astype(x.dtype)
 
 
 def normalize(
@@ -75,20 +83,20 @@ def normalize(
 ) -> np.ndarray:
     """y for a given mean and variance, as in evaluation."""
     check_activation(activation, slope)
-    exact_a = weight / np.sqrt(var.astype(np.float64) + eps)
-    a = exact_a.astype(x.dtype)
-    b = (bias - exact_a * mean).astype(x.dtype)
     rows = _rows(x)
     y = empty(rows.shape, x.dtype)
+    exact_a = weight / np.sqrt(var.astype(np.float64) + eps)
+    a, b = _repeated(x.dtype, exact_a, bias - exact_a * mean)
+    xs, ys = _tiles(rows, _REWRITTEN), _tiles(y, _REWRITTEN)
 
-    def body(chunk: slice) -> None:
-        wide_x, wide_a, wide_b = widened(rows[chunk], a, b)
-        out = y[chunk].reshape(wide_x.shape)
-        np.multiply(wide_x, wide_a, out=out)
-        out += wide_b
+    def body(k: int) -> None:
+        out = ys[k]
+        width = out.shape[1]
+        np.multiply(xs[k], a[:width], out=out)
+        np.add(out, b[:width], out=out)
         activate_in_place(out, activation, slope)
 
-    _for_chunks(rows.shape, body)
+    parallel_for(len(xs), body)
     return _like(y, x)
 
 
@@ -109,65 +117,75 @@ def batch_norm_backward(
         raise ValueError(f"y: the slope of {activation} is read off the forward's result, got None")
     g, rows = _rows(dy), _rows(x)
     R, C = rows.shape
-    dx = empty(rows.shape, x.dtype)
-    sums = np.zeros((_n_chunks(rows.shape), 2, C), x.dtype)
-    y_rows = None if y is None or activation is None else _rows(y)
-    center = mean.astype(x.dtype)
+    dz = dx = empty(rows.shape, x.dtype)
+    if y is None or activation is None:
+        y, dz = None, g
+    gs, ys, xs, dzs = (_tiles(part, _SUMMED) for part in (g, g if y is None else _rows(y), rows, dz))
 
-    def reduce(chunk: slice, k: int) -> None:
-        part = g[chunk]
-        if y_rows is not None:
-            part = dx[chunk]
-            slope_times(g[chunk], y_rows[chunk], activation, slope, out=part)
-        wide_x, wide_mean = widened(rows[chunk], center)
-        product = scratch("normalization", wide_x.shape, x.dtype)
-        np.subtract(wide_x, wide_mean, out=product)
-        product *= part.reshape(wide_x.shape)
-        ones = constant(1, len(part), x.dtype)
-        np.matmul(ones, part, out=sums[k, 0])
-        np.matmul(ones, product.reshape(-1, C), out=sums[k, 1])
+    def sums(k: int) -> list[np.ndarray]:
+        if y is not None:
+            slope_times(gs[k], ys[k], activation, slope, out=dzs[k])
+        return [_sum(dzs[k]), _sum_of_products(dzs[k], xs[k])]
 
-    _for_numbered_chunks(rows.shape, reduce)
-    dbias, centered = sums.sum(axis=0, dtype=np.float64)
+    dbias, products = _summed((len(xs), 2, C), sums)
+    centered = products - mean * dbias
+    drowned = _drowned(mean, var)
+    if drowned.any():
+        few_dz, few_x = (part.compress(drowned, axis=1) for part in (dz, rows))
+        centered[drowned] = np.einsum("rc,rc->c", few_dz, few_x - mean[drowned], dtype=np.float64)
     s = 1 / np.sqrt(var.astype(np.float64) + eps)
     dweight = s * centered
-    exact_a = weight * s
-    exact_e = -exact_a * s * dweight / R
-    a, e, f = (v.astype(x.dtype) for v in (exact_a, exact_e, -exact_a * dbias / R - exact_e * mean))
-    source = g if y_rows is None else dx
+    exact_e = -s * dweight / R
+    a, e, f = _repeated(x.dtype, weight * s, exact_e, -dbias / R - exact_e * mean)
+    xs, dzs, dxs = (_tiles(part, _REWRITTEN) for part in (rows, dz, dx))
 
-    def body(chunk: slice) -> None:
-        wide_x, wide_a, wide_e, wide_f = widened(rows[chunk], a, e, f)
-        out = dx[chunk].reshape(wide_x.shape)
-        np.multiply(source[chunk].reshape(wide_x.shape), wide_a, out=out)
-        out += np.multiply(wide_x, wide_e, out=scratch("normalization", wide_x.shape, x.dtype))
-        out += wide_f
+    def body(k: int) -> None:
+        out = dxs[k]
+        width = out.shape[1]
+        affine = out if y is None else scratch("normalization", out.shape, out.dtype)
+        np.multiply(xs[k], e[:width], out=affine)
+        np.add(affine, f[:width], out=affine)
+        np.add(affine, dzs[k], out=out)
+        np.multiply(out, a[:width], out=out)
 
-    _for_chunks(rows.shape, body)
+    parallel_for(len(xs), body)
     return _like(dx, x), dweight.astype(x.dtype), dbias.astype(x.dtype)
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     R, C = rows.shape
-    n_chunks = _n_chunks(rows.shape)
-    counts, means, M2 = np.zeros((n_chunks, 1)), np.zeros((n_chunks, C)), np.zeros((n_chunks, C))
+    tiles = _tiles(rows, _SUMMED)
+    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), _sum_of_products(tiles[k], tiles[k])])
+    mean = total / R
+    return mean, np.maximum(squares / R - mean * mean, 0)
 
-    def body(chunk: slice, k: int) -> None:
-        part = rows[chunk]
-        ones = constant(1, len(part), rows.dtype)
-        mean_k = ones @ part / len(part)
-        wide_x, wide_mean = widened(part, mean_k)
-        deviations = np.subtract(wide_x, wide_mean, out=scratch("normalization", wide_x.shape, rows.dtype))
-        rest = ones @ deviations.reshape(-1, C)  # not zero: mean_k is rounded
-        deviations *= deviations
-        counts[k] = len(part)
-        means[k] = mean_k + rest.astype(np.float64) / len(part)
-        M2[k] = ones @ deviations.reshape(-1, C) - rest.astype(np.float64) ** 2 / len(part)
 
-    _for_numbered_chunks(rows.shape, body)
-    mean = (counts * means).sum(axis=0) / R
-    var = (M2 + counts * (means - mean) ** 2).sum(axis=0) / R
-    return mean.astype(rows.dtype), var.astype(rows.dtype)
+def _drowned(mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+    """Which channels have sums over x that cannot be trusted to show what happens around the mean."""
+    return mean.astype(np.float64) ** 2 > 4 * var
+
+
+def _summed(shape: tuple[int, int, int], sums: Callable[[int], list[np.ndarray]]) -> np.ndarray:
+    """What sums(k) says of tile k, (g*C,) each, added up over g and the tiles: (tiles, n, C) -> (n, C)."""
+    partial = np.empty(shape)
+
+    def body(k: int) -> None:
+        for out, wide in zip(partial[k], sums(k), strict=True):
+            np.add.reduce(wide.reshape(-1, shape[2]), axis=0, dtype=partial.dtype, out=out)
+
+    parallel_for(shape[0], body)
+    total: np.ndarray = partial.sum(axis=0)
+    return total
+
+
+def _sum(tile: np.ndarray) -> np.ndarray:
+    sums: np.ndarray = constant(1, len(tile), tile.dtype) @ tile
+    return sums
+
+
+def _sum_of_products(tile: np.ndarray, other: np.ndarray) -> np.ndarray:
+    sums: np.ndarray = np.einsum("rc,rc->c", tile, other)
+    return sums
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
@@ -185,19 +203,27 @@ def _like(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _chunk_rows(shape: tuple[int, ...]) -> int:
-    """A power of two, so that chunks widen well."""
-    return 1 << max(0, _CHUNK // shape[1]).bit_length() >> 1 or 1
+def _tiles(rows: np.ndarray, width: int) -> list[np.ndarray]:
+    """Contiguous (R, C) -> tiles (r, g*C), g rows laid end to end so that they are about as long as the width.
+
+    A tile has a power of two of rows, the last one what is left; there are two at least, for two threads.
+    """
+    R, C = rows.shape
+    step = 1 << max(0, min(_TILE // C, R // 2 if R * C > _ALONE else R)).bit_length() >> 1 or 1
+    n = R // step
+    g = math.gcd(step, _repeats(C, width))
+    tiles = list(rows[: n * step].reshape(n, step // g, g * C))
+    if n * step < R:
+        g = math.gcd(R - n * step, g)
+        tiles.append(rows[n * step :].reshape(-1, g * C))
+    return tiles
 
 
-def _n_chunks(shape: tuple[int, ...]) -> int:
-    return -(-shape[0] // _chunk_rows(shape))
+def _repeats(C: int, width: int) -> int:
+    """The smallest power of two that makes C channels at least so wide."""
+    return 1 << (-(-width // C) - 1).bit_length()
 
 
-def _for_numbered_chunks(shape: tuple[int, ...], body: Callable[[slice, int], None]) -> None:
-    step = _chunk_rows(shape)
-    parallel_for(_n_chunks(shape), lambda k: body(slice(k * step, min((k + 1) * step, shape[0])), k))
-
-
-def _for_chunks(shape: tuple[int, ...], body: Callable[[slice], None]) -> None:
-    _for_numbered_chunks(shape, lambda chunk, k: body(chunk))
+def _repeated(dtype: np.dtype, *vectors: np.ndarray) -> list[np.ndarray]:
+    """Vectors (C,) as often as the longest row of a tile needs them."""
+    return [np.tile(v.astype(dtype), _repeats(len(v), _REWRITTEN)) for v in vectors]

@@ -5,7 +5,11 @@
 
 Both are separable: kh whole rows are combined first, in long runs of memory, then kw columns of what is left.
 Where several pixels of a window share the maximum, the gradient goes to the first in row-major order, as in
-PyTorch.
+PyTorch. Tap by tap in that order, with `left` what no tap has taken yet, dy at first and all gone at last:
+
+    share = left [x[tap] = y]          left = left - share          dx[tap] += share
+
+Tiles are large, for between two calls of numpy the threads wait for each other at the interpreter lock.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from minigan.kernels.scratch import empty, scratch
 
 Pair = tuple[int, int]
 
-_TILE = 1 << 16  # elements
+_TILE = 1 << 19  # elements
+_ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 
 def max_pool2d(x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> np.ndarray:
@@ -44,23 +49,19 @@ def max_pool2d_backward(
         grad = dx[n] if padding == (0, 0) else scratch("bordered dx", part.shape, x.dtype)
         if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
             grad[...] = 0
-        top, g = y[n], dy[n]
-        hit = scratch("hit", top.shape, np.bool_)
-        free = scratch("free", top.shape, np.bool_)
-        free[...] = True
-        share = scratch("share", top.shape, x.dtype)
-        for ky in range(kh):
-            for kx in range(kw):
-                tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
-                np.equal(part[tap], top, out=hit)
-                hit &= free
-                free ^= hit
-                share[...] = hit
-                if disjoint:
-                    np.multiply(share, g, out=grad[tap])
-                else:
-                    share *= g
-                    grad[tap] += share
+        top, left = y[n], dy[n]
+        for ky, kx in np.ndindex(kh, kw):
+            tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
+            share = left
+            if (ky, kx) != (kh - 1, kw - 1):  # the last takes what is left
+                share = scratch("share", top.shape, x.dtype)
+                np.equal(part[tap], top, out=share)
+                share *= left
+                left = np.subtract(left, share, out=scratch("left", top.shape, x.dtype))
+            if disjoint:
+                grad[tap] = share
+            else:
+                grad[tap] += share
         if padding != (0, 0):
             dx[n] = grad[:, ph : ph + H, pw : pw + W]
 
@@ -160,7 +161,7 @@ def _output_size(input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pai
 
 
 def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:
-    """Tiles of whole images."""
+    """Tiles of whole images; two at least, for two threads."""
     N = len(x)
-    n = max(1, _TILE // max(1, x[:1].size))
+    n = max(1, min(_TILE // max(1, x[:1].size), N if x.size < _ALONE else -(-N // 2)))
     parallel_for(-(-N // n), lambda i: body(slice(i * n, min((i + 1) * n, N))))

@@ -50,7 +50,7 @@ def conv2d(
     if min(OH, OW) < 1:
         raise ValueError(f"x: a kernel of {(kh, kw)} with dilation {dilation} exceeds the padded input {(H, W)}")
     if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
-        return k4s2.conv2d(x, once(k4s2.transform_weight, weight), bias, activation, slope)
+        return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation, slope)
     x = channels_last(x)
     K = kh * kw * C
     w = channels_last(weight).reshape(O, K)
@@ -90,7 +90,7 @@ def conv2d_input_grad(
     output_size = conv2d_output_size((H, W), (kh, kw), geometry)
     check_array("dy", dy, (N, len(weight), *output_size), weight.dtype)
     if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
-        return k4s2.conv2d_input_grad(dy, once(k4s2.transform_weight, weight), bias, activation, slope)
+        return k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), bias, activation, slope)
     dy, w = channels_last(dy), channels_last(weight)
     finish = finisher(bias, activation, slope)
     dx = empty((N, H, W, C), dy.dtype)

@@ -32,16 +32,19 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigan.kernels.elementwise import finisher
 from minigan.kernels.geometry import Geometry, Pair
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
 from minigan.kernels.scratch import empty, scratch
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
 _BLOCKS = 256  # blocks in a tile: rows of each of its nine products
-_GRAD_BLOCKS = 512  # blocks in a round of the weight gradient: enough to hide the addition to the sums
+_GRAD_BLOCKS = 1024  # blocks in a round of the weight gradient
+_GRAD_ROWS = 256  # blocks in one of its products: enough to hide the addition to the sums
 
 
 def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry) -> bool:
@@ -54,22 +57,44 @@ def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry
     )
 
 
-def transform_weight(weight: np.ndarray) -> np.ndarray:
-    """U (3, 3, 4C, O) of weight (O, C, 4, 4); it holds until the weight changes."""
+def forward_weight(weight: np.ndarray) -> np.ndarray:
+    """U (3, 3, 4C, O) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
     O, C, _, _ = weight.shape
-    U = empty((3, 3, O, 2, 2, C), weight.dtype)
-    phases = weight.reshape(O, C, 2, 2, 2, 2)  # o, c, a, r, b, r'
+    width = panel_width(O)
+    U = empty((3, 3, O // width, 2, 2, C, width), weight.dtype)
+    # q, o, c, a, r, b, r' -> a, b, q, r, r', c, o
+    phases = weight.reshape(O // width, width, C, 2, 2, 2, 2).transpose(3, 5, 0, 4, 6, 2, 1)
+    _transform_weight(phases, U)
+    return U.reshape(3, 3, O // width, 4 * C, width)
+
+
+def backward_weight(weight: np.ndarray) -> np.ndarray:
+    """U^T (3, 3, O, 4C) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
+    O, C, _, _ = weight.shape
+    width = panel_width(4 * C)
+    if C % width:  # a panel has more than one phase
+        U = empty((3, 3, O, 2, 2, C), weight.dtype)
+        # o, c, a, r, b, r' -> a, b, o, r, r', c
+        _transform_weight(weight.reshape(O, C, 2, 2, 2, 2).transpose(2, 4, 0, 3, 5, 1), U)
+        return panels(U.reshape(3, 3, O, 4 * C))
+    U = empty((3, 3, 2, 2, C // width, O, width), weight.dtype)
+    # o, q, c, a, r, b, r' -> a, b, r, r', q, o, c
+    _transform_weight(weight.reshape(O, C // width, width, 2, 2, 2, 2).transpose(3, 5, 4, 6, 1, 0, 2), U)
+    return U.reshape(3, 3, 4 * C // width, O, width)
+
+
+def _transform_weight(phases: np.ndarray, U: np.ndarray) -> None:
+    """U (3, 3, ...) of phases (a, b, ...), both with the same axes behind."""
+    axis = int(np.argmax(U.shape[2:])) + 2
 
     def body(i: int) -> None:
-        o = slice(i * 32, (i + 1) * 32)
-        w = phases[o].transpose(2, 4, 0, 3, 5, 1)  # a, b, o, r, r', c
-        u = U[:, :, o]
+        part = (slice(None),) * axis + (slice(i * 16, (i + 1) * 16),)
+        u, w = U[part], phases[part]
         u[::2, ::2] = w
         np.add(u[0, ::2], u[2, ::2], out=u[1, ::2])
         np.add(u[:, 0], u[:, 2], out=u[:, 1])
 
-    parallel_for(-(-O // 32), body)
-    return U.reshape(3, 3, O, 4 * C).transpose(0, 1, 3, 2)
+    parallel_for(-(-U.shape[axis] // 16), body)
 
 
 def conv2d(
@@ -79,9 +104,9 @@ def conv2d(
     activation: str | None = None,
     slope: float = 0.01,
 ) -> np.ndarray:
-    """(N, C, 2 OH, 2 OW) -> (N, O, OH, OW), then bias and activation."""
+    """(N, C, 2 OH, 2 OW) -> (N, O, OH, OW), then bias and activation; U is forward_weight's."""
     x = channels_last(x)
-    (N, H, W, C), O = x.shape, U.shape[3]
+    (N, H, W, C), O = x.shape, U.shape[2] * U.shape[4]
     OH, OW = H // 2, W // 2
     TH, TW = -(-OH // 2), -(-OW // 2)
     finish = finisher(bias, activation, slope)
@@ -91,12 +116,11 @@ def conv2d(
     def body(i: int) -> None:
         n0, n1 = cut(i)
         n = n1 - n0
-        V = scratch("V", (3, 3, n, TH, TW, 2, 2 * C), x.dtype)
+        V = scratch("V", (3, 3, n, TH, TW, 4 * C), x.dtype)
         _transform_pixels(x[n0:n1], V)
         M = scratch("M", (3, 3, n, TH, TW, O), x.dtype)
-        np.matmul(V.reshape(3, 3, -1, 4 * C), U, out=M.reshape(3, 3, -1, O))
-        M[0] += M[1]
-        M[2] += M[1]
+        multiply(V.reshape(3, 3, -1, 4 * C), U, out=M.reshape(3, 3, -1, O))
+        M[::2] += M[1]
         exact = (OH, OW) == (2 * TH, 2 * TW)
         out = y[n0:n1] if exact else scratch("image", (n, 2 * TH, 2 * TW, O), x.dtype)
         # n, t, a, u, b, o -> a, b, n, t, u, o
@@ -117,9 +141,12 @@ def conv2d_input_grad(
     activation: str | None = None,
     slope: float = 0.01,
 ) -> np.ndarray:
-    """(N, O, OH, OW) -> (N, C, 2 OH, 2 OW), then bias and activation: conv_transpose2d's forward."""
+    """(N, O, OH, OW) -> (N, C, 2 OH, 2 OW), then bias and activation: conv_transpose2d's forward.
+
+    U is backward_weight's.
+    """
     dy = channels_last(dy)
-    (N, OH, OW, O), C = dy.shape, U.shape[2] // 4
+    (N, OH, OW, O), C = dy.shape, U.shape[2] * U.shape[4] // 4
     TH, TW = -(-OH // 2), -(-OW // 2)
     finish = finisher(bias, activation, slope)
     dx = empty((N, 2 * OH, 2 * OW, C), dy.dtype)
@@ -130,8 +157,8 @@ def conv2d_input_grad(
         n = n1 - n0
         E = scratch("E", (3, 3, n, TH, TW, O), dy.dtype)
         _transform_outputs(dy[n0:n1], E)
-        V = scratch("V", (3, 3, n, TH, TW, 2, 2 * C), dy.dtype)
-        np.matmul(E.reshape(3, 3, -1, O), U.transpose(0, 1, 3, 2), out=V.reshape(3, 3, -1, 4 * C))
+        V = scratch("V", (3, 3, n, TH, TW, 4 * C), dy.dtype)
+        multiply(E.reshape(3, 3, -1, O), U, out=V.reshape(3, 3, -1, 4 * C))
         exact = (OH, OW) == (2 * TH, 2 * TW)
         out = dx[n0:n1] if exact else scratch("image", (n, 4 * TH, 4 * TW, C), dy.dtype)
         _gather_pixels(V, out)
@@ -174,28 +201,32 @@ def _add_products(x: np.ndarray, dy: np.ndarray, sums: np.ndarray) -> None:
     """sums[i,j] += E[i,j]^T @ V[i,j] over these images."""
     (N, OH, OW, O), C = dy.shape, x.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
-    V = scratch("V of a round", (3, 3, N, TH, TW, 2, 2 * C), x.dtype)
+    V = scratch("V of a round", (3, 3, N, TH, TW, 4 * C), x.dtype)
     E = scratch("E of a round", (3, 3, N, TH, TW, O), x.dtype)
-    n_tiles, cut = _image_tiles(N, TH * TW)
+    n_tiles = min(N, 2 * get_num_threads())
+    blocks = N * TH * TW
+    n_products = -(-blocks // _GRAD_ROWS)
 
     def transform(i: int) -> None:
-        n0, n1 = cut(i)
+        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
         _transform_pixels(x[n0:n1], V[:, :, n0:n1])
         _transform_outputs(dy[n0:n1], E[:, :, n0:n1])
 
-    def multiply(i: int) -> None:
+    def add_products(i: int) -> None:
+        e, v = E.reshape(9, blocks, O)[i], V.reshape(9, blocks, 4 * C)[i]
         product = scratch("M", (O, 4 * C), x.dtype)
-        np.matmul(E.reshape(9, -1, O)[i].T, V.reshape(9, -1, 4 * C)[i], out=product)
-        sums[i] += product
+        for j in range(n_products):
+            rows = slice(j * blocks // n_products, (j + 1) * blocks // n_products)
+            multiply_transposed(e[rows], v[rows], out=product)
+            sums[i] += product
 
     parallel_for(n_tiles, transform)
-    parallel_for(9, multiply)
+    parallel_for(9, add_products)
 
 
 def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
-    """V (3, 3, n, TH, TW, 2, 2C) of whole images x (n, H, W, C)."""
-    _, _, n, TH, TW, _, _ = V.shape
-    _, H, W, C = x.shape
+    """V (3, 3, n, TH, TW, 4C) of whole images x (n, H, W, C)."""
+    (_, _, n, TH, TW, _), (_, H, W, C) = V.shape, x.shape
     padded = scratch("image with border", (n, 4 * TH + 2, 4 * TW + 2, C), x.dtype)
     padded[:, 0] = 0
     padded[:, H + 1 :] = 0
@@ -203,32 +234,28 @@ def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
     padded[:, 1 : H + 1, W + 1 :] = 0
     padded[:, 1 : H + 1, 1 : W + 1] = x
     pairs = padded.reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
-    d0, d1, d2 = pairs[:, 0:-1:2], pairs[:, 1::2], pairs[:, 2::2]
-    ends = scratch("rows", (2, n, TH, 2, 4 * TW + 2, C), x.dtype)
-    np.subtract(d0, d1, out=ends[0])
-    np.subtract(d2, d1, out=ends[1])
-    for i, rows in enumerate((ends[0], d1, ends[1])):
-        # n, t, r, (u, a), (r', c) -> n, t, (u, a), r, (r', c)
-        columns = rows.reshape(n, TH, 2, 2 * TW + 1, 2 * C).transpose(0, 1, 3, 2, 4)
-        c0, c1, c2 = columns[:, :, 0:-1:2], columns[:, :, 1::2], columns[:, :, 2::2]
-        np.subtract(c0, c1, out=V[i, 0])
-        V[i, 1] = c1
-        np.subtract(c2, c1, out=V[i, 2])
+    d1 = pairs[:, 1::2]
+    rows = scratch("rows", (3, n, TH, 2, 4 * TW + 2, C), x.dtype)
+    np.subtract(_with_next(pairs[:, ::2], 1), d1, out=rows[::2])
+    rows[1] = d1
+    columns = _columns(rows)
+    c1 = columns[:, :, :, 1::2]
+    blocks = V.reshape(3, 3, n, TH, TW, 2, 2 * C).swapaxes(0, 1)
+    np.subtract(_with_next(columns[:, :, :, ::2], 3), c1, out=blocks[::2])
+    blocks[1] = c1
 
 
 def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
-    """The transposed map: V (3, 3, n, TH, TW, 2, 2C), spoilt here -> contiguous dx (n, 4 TH, 4 TW, C)."""
-    _, _, n, TH, TW, _, C2 = V.shape
-    C = C2 // 2
+    """The transposed map: V (3, 3, n, TH, TW, 4C), spoilt here -> contiguous dx (n, 4 TH, 4 TW, C)."""
+    (_, _, n, TH, TW, _), C = V.shape, dx.shape[3]
+    v0, v1, v2 = V.reshape(3, 3, n, TH, TW, 2, 2 * C).swapaxes(0, 1)
     rows = scratch("rows", (3, n, TH, 2, 4 * TW + 2, C), dx.dtype)
-    for i in range(3):
-        columns = rows[i].reshape(n, TH, 2, 2 * TW + 1, 2 * C).transpose(0, 1, 3, 2, 4)
-        v0, v1, v2 = V[i]
-        columns[:, :, 0] = v0[:, :, 0]
-        np.add(v0[:, :, 1:], v2[:, :, :-1], out=columns[:, :, 2:-1:2])
-        columns[:, :, -1] = v2[:, :, -1]
-        v1 -= v0
-        np.subtract(v1, v2, out=columns[:, :, 1::2])
+    columns = _columns(rows)
+    columns[:, :, :, 0] = v0[:, :, :, 0]
+    np.add(v0[:, :, :, 1:], v2[:, :, :, :-1], out=columns[:, :, :, 2:-1:2])
+    columns[:, :, :, -1] = v2[:, :, :, -1]
+    v1 -= v0
+    np.subtract(v1, v2, out=columns[:, :, :, 1::2])
     rows[1] -= rows[0]
     r0, r1, r2 = rows[:, :, :, :, 1:-1]  # the border's columns are dropped, below its rows
     block = dx.reshape(n, TH, 4, 4 * TW, C)
@@ -239,24 +266,32 @@ def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
     block[:, -1, 3] = r2[:, -1, 0]
 
 
+def _columns(rows: np.ndarray) -> np.ndarray:
+    """(3, n, TH, r, (u, a, r'), c) -> (3, n, TH, (u, a), r, (r', c))"""
+    _, n, TH, _, W, C = rows.shape
+    return rows.reshape(3, n, TH, 2, W // 2, 2 * C).swapaxes(3, 4)
+
+
+def _with_next(x: np.ndarray, axis: int) -> np.ndarray:
+    """x without the last and x without the first along an axis, as one view (2, ...)."""
+    shape = (2, *x.shape[:axis], x.shape[axis] - 1, *x.shape[axis + 1 :])
+    return as_strided(x, shape, (x.strides[axis], *x.strides), writeable=False)
+
+
 def _transform_outputs(dy: np.ndarray, E: np.ndarray) -> None:
     """E (3, 3, n, TH, TW, O) of whole images dy (n, OH, OW, O)."""
     _, _, n, TH, TW, O = E.shape
     _, OH, OW, _ = dy.shape
-    if (OH, OW) != (2 * TH, 2 * TW):
-        whole = scratch("image", (n, 2 * TH, 2 * TW, O), dy.dtype)
-        whole[:, OH:] = 0
-        whole[:, :OH, OW:] = 0
-        whole[:, :OH, :OW] = dy
-        dy = whole
-    pairs = dy.reshape(n, TH, 2, 2 * TW, O)
-    e0, e1 = pairs[:, :, 0], pairs[:, :, 1]
-    both = np.add(e0, e1, out=scratch("rows", e0.shape, dy.dtype))
-    for i, rows in enumerate((e0, both, e1)):
-        columns = rows.reshape(n, TH, TW, 2, O)
-        E[i, 0] = columns[:, :, :, 0]
-        np.add(columns[:, :, :, 0], columns[:, :, :, 1], out=E[i, 1])
-        E[i, 2] = columns[:, :, :, 1]
+    if (OH, OW) == (2 * TH, 2 * TW):
+        # n, t, a, u, b, o -> a, b, n, t, u, o
+        E[::2, ::2] = dy.reshape(n, TH, 2, TW, 2, O).transpose(2, 4, 0, 1, 3, 5)
+    else:
+        E[::2, ::2] = 0
+        for a in range(2):
+            for b in range(2):
+                E[2 * a, 2 * b, :, : (OH + 1 - a) // 2, : (OW + 1 - b) // 2] = dy[:, a::2, b::2]
+    np.add(E[0, ::2], E[2, ::2], out=E[1, ::2])
+    np.add(E[:, 0], E[:, 2], out=E[:, 1])
 
 
 def _image_tiles(N: int, blocks: int) -> tuple[int, Callable[[int], tuple[int, int]]]:

@@ -7,6 +7,9 @@ caller included, takes the next number from a shared counter, which balances une
 BLAS has threads of its own that would fight with ours (they spin for a while after every product), so it is
 held to one thread while the pool works. `SingleThreadedBLAS()` holds it for longer, say for a whole
 training step.
+
+numpy copies operands that lie in runs of less than about half its buffer to the buffer before it computes with them. At
+8192 numbers, its default, nearly every strided operand is copied, at three times the cost; bodies run with a smaller buffer.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from queue import SimpleQueue
 from types import TracebackType
 
+import numpy as np
 from threadpoolctl import LibController, ThreadpoolController
+
+_BUFFER = 1024  # numbers; fewer are slower for runs of less than 100
 
 
 def parallel_for(n_tiles: int, body: Callable[[int], object]) -> None:
@@ -27,7 +34,8 @@ def parallel_for(n_tiles: int, body: Callable[[int], object]) -> None:
     A call from inside a body runs on the spot, in order. Several threads may call at once; they share the
     workers.
     """
-    with SingleThreadedBLAS():
+    with SingleThreadedBLAS(), np.errstate():
+        np.setbufsize(_BUFFER)
         if n_tiles <= 1 or _num_threads == 1 or getattr(_thread, "inside", False):
             for tile in range(n_tiles):
                 body(tile)
@@ -91,6 +99,11 @@ def blas_is_held() -> bool:
     return getattr(_thread, "depth", 0) > 0
 
 
+def blas_architectures() -> set[str]:
+    """The processors that the loaded BLAS libraries chose their kernels for, in their own words."""
+    return {getattr(library, "architecture", None) or "unknown" for library in _blas_libraries()}
+
+
 class _Job:
     """The tiles of one parallel_for. A worker that wakes late finds no tile left; nobody waits for it."""
 
@@ -134,6 +147,7 @@ def _workers() -> SimpleQueue[_Job | None]:
 
 def _serve(queue: SimpleQueue[_Job | None]) -> None:
     _thread.inside = True
+    np.setbufsize(_BUFFER)
     while (job := queue.get()) is not None:
         job.work()
         del job  # else a sleeping worker would keep the last job's arrays alive
@@ -147,18 +161,21 @@ def _retire_workers() -> None:
         _queue = None
 
 
+@cache
+def _blas_libraries() -> list[LibController]:
+    return ThreadpoolController().select(user_api="blas").lib_controllers  # milliseconds: once is enough
+
+
 def _hold_blas() -> None:
-    global _libraries, _saved
-    if _libraries is None:
-        _libraries = ThreadpoolController().select(user_api="blas").lib_controllers  # milliseconds: once is enough
-    _saved = [library.get_num_threads() for library in _libraries]
-    for library, n in zip(_libraries, _saved, strict=True):
+    global _saved
+    _saved = [library.get_num_threads() for library in _blas_libraries()]
+    for library, n in zip(_blas_libraries(), _saved, strict=True):
         if n != 1:
             _set_blas_threads(library, 1)
 
 
 def _restore_blas() -> None:
-    for library, n in zip(_libraries or (), _saved, strict=True):
+    for library, n in zip(_blas_libraries(), _saved, strict=True):
         if n != 1:
             _set_blas_threads(library, n)
 
@@ -195,7 +212,6 @@ _queue: SimpleQueue[_Job | None] | None = None
 _lock = threading.Lock()
 _thread = threading.local()
 _holders = 0
-_libraries: list[LibController] | None = None
 _saved: list[int] = []
 
 if hasattr(os, "register_at_fork"):

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+_Transform = Callable[[np.ndarray], np.ndarray]
+_Kept = dict[tuple[_Transform, int], tuple[np.ndarray, np.ndarray]]
+
 
 @contextmanager
 def standing_still() -> Iterator[None]:
@@ -25,14 +28,15 @@ def standing_still() -> Iterator[None]:
         _thread.kept = before
 
 
-def once(transform: Callable[[np.ndarray], np.ndarray], weight: np.ndarray) -> np.ndarray:
+def once(transform: _Transform, weight: np.ndarray) -> np.ndarray:
     """transform(weight), from the last call if weights have been standing still since."""
-    kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = getattr(_thread, "kept", None)
+    kept: _Kept | None = getattr(_thread, "kept", None)
     if kept is None:
         return transform(weight)
-    if id(weight) not in kept:
-        kept[id(weight)] = weight, transform(weight)  # the weight too: its id must not be given to another array
-    return kept[id(weight)][1]
+    key = transform, id(weight)
+    if key not in kept:
+        kept[key] = weight, transform(weight)  # the weight too: its id must not be given to another array
+    return kept[key][1]
 
 
 _thread = threading.local()

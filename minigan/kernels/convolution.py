@@ -21,10 +21,12 @@ from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
 from minigan.kernels.pool import parallel_for
+from minigan.kernels.products import multiply, multiply_transposed, panels
 from minigan.kernels.scratch import empty, scratch
 from minigan.kernels.weights import once
 
 _SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
+_BLOCK_NUMBERS = 16  # or in blocks, if the kernel reaches two each way and they have this many numbers
 _SCATTER_SHARE = 0.7  # at most this share of the products that phases need, and it is scattered in rows
 _GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
 _GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
@@ -53,7 +55,7 @@ def conv2d(
         return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation, slope)
     x = channels_last(x)
     K = kh * kw * C
-    w = channels_last(weight).reshape(O, K)
+    w = once(_forward_weight, weight)
     y = empty((N, OH, OW, O), x.dtype)
     finish = finisher(bias, activation, slope)
     vertical, horizontal = _forward_axes((kh, kw), geometry)
@@ -62,7 +64,7 @@ def conv2d(
     def body(i: int) -> None:
         n0, n1, q0, q1 = parts[i]
         out = y[n0:n1, q0:q1].reshape(-1, O)
-        np.matmul(patches(x, parts[i], OW, vertical, horizontal), w.T, out=out)
+        multiply(patches(x, parts[i], OW, vertical, horizontal), w, out=out)
         finish(out)
 
     parallel_for(len(parts), body)
@@ -99,7 +101,11 @@ def conv2d_input_grad(
     if (OH, OW) == (1, 1) and (kh, kw) == (H, W) and padding == (0, 0):
         input_gradient.spread_pixel(dy, w, dx, finish)
     elif C <= _SCATTER_CHANNELS:
-        input_gradient.scatter_planes(dy, w, dx, geometry, finish)
+        overlaps_once = kh <= 2 * stride[0] and kw <= 2 * stride[1] and dilation == (1, 1)
+        if overlaps_once and stride[0] * stride[1] * C >= _BLOCK_NUMBERS:
+            input_gradient.overlap_blocks(dy, w, dx, geometry, finish)
+        else:
+            input_gradient.scatter_planes(dy, w, dx, geometry, finish)
     elif OH * OW * stride[0] * stride[1] < _SCATTER_SHARE * H * W:
         input_gradient.scatter_rows(dy, w, dx, geometry, finish)
     else:
@@ -130,29 +136,35 @@ def conv2d_weight_grad(
     groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
     rows = max(_GRAD_ROWS, _GRAD_COLUMNS // (group * kw * C))
     n_strips = min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N)
-    thin = kw * C < OW  # then the columns are taps-first, and their product is faster transposed
+    thin = kw * C < OW  # then the columns may be taps-first, and their product is faster transposed
     sums = scratch("weight_grad", (n_strips, kh, kw * C, O) if thin else (n_strips, O, kh, kw * C), x.dtype)
-    if thin:
-        sums = sums.transpose(0, 3, 1, 2)
 
     def body(i: int) -> None:
         strip, (k0, k1) = i // len(groups), groups[i % len(groups)]
-        out = sums[strip, :, k0:k1].reshape(O, -1)
+        out = sums[strip, k0:k1].reshape(-1, O) if thin else sums[strip, :, k0:k1].reshape(O, -1)
         axis = vertical._replace(start=vertical.start + k0 * vertical.step, taps=k1 - k0)
         n0, n1 = strip * N // n_strips, (strip + 1) * N // n_strips
         for j, tile in enumerate(_grad_tiles(n0, n1, OH, OW, rows)):
             g = dy[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
             columns = patches(x, tile, OW, axis, horizontal)
-            if j == 0:
-                np.matmul(g.T, columns, out=out)
-            else:
-                product = scratch("product", out.shape[::-1] if thin else out.shape, x.dtype)
-                out += np.matmul(g.T, columns, out=product.T if thin else product)
+            product = out if j == 0 else scratch("product", out.shape, x.dtype)
+            a, b = (columns, g) if thin else (g, columns)
+            multiply_transposed(a, b, out=product)
+            if j > 0:
+                out += product
 
     parallel_for(n_strips * len(groups), body)
-    dw = empty(sums.shape[1:], x.dtype)
-    np.sum(sums, axis=0, out=dw)
+    dw = empty((O, kh, kw * C), x.dtype)
+    np.sum(sums, axis=0, out=dw.transpose(1, 2, 0) if thin else dw)
     return channels_first(dw.reshape(O, kh, kw, C))
+
+
+def _forward_weight(weight: np.ndarray) -> np.ndarray:
+    """The matrix (kh*kw*C, O) of weight (O, C, kh, kw), in panels."""
+    matrix = panels(channels_last(weight).reshape(len(weight), -1).T)
+    w = empty(matrix.shape, matrix.dtype)
+    w[...] = matrix
+    return w
 
 
 def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:

@@ -1,4 +1,4 @@
-"""Four ways to the gradient of a convolution with respect to its input.
+"""Five ways to the gradient of a convolution with respect to its input.
 
     dx[n,iy,ix,c] = sum over o, ky, kx   dy[n,oy,ox,o] w[o,ky,kx,c]        iy = oy*s - p + ky*d,  ix likewise
 
@@ -6,7 +6,8 @@ interleave_phases gathers: with stride s, the pixels iy of one residue modulo s 
 gaps, by the taps ky of one residue, so dx is s*s interleaved convolutions of stride 1. Its products are the
 fattest, so it is the rule. The others scatter: where dy is much smaller than dx, as after a large kernel
 without padding, phases would mostly multiply the zeros around dy; with few channels C their products are
-thin; and one pixel of dy is one product.
+thin, so all taps share one, by blocks of pixels where the stride is large enough; and one pixel of dy is one
+product.
 
 Everything here is channels-last: dy (N, OH, OW, O), w (O, kh, kw, C), dx (N, H, W, C), which is written.
 """
@@ -21,9 +22,11 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.geometry import Geometry, Pair
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.products import multiply
 from minigan.kernels.scratch import scratch
 
 _SCATTER_ROWS = 1024  # rows of one product
+_VECTOR = 16  # numbers
 
 
 def interleave_phases(
@@ -125,6 +128,52 @@ def scatter_planes(
                 columns = slice(kx * dw, kx * dw + (OW - 1) * sw + 1, sw)
                 planes[:, :, lines, columns] += shares[ky, kx]
         dx[n0:n1] = planes[:, :, ph : ph + H, pw : pw + W].transpose(1, 2, 3, 0)
+        finish(dx[n0:n1].reshape(-1, C))
+
+    parallel_for(n_tiles, body)
+
+
+def overlap_blocks(
+    dy: np.ndarray,
+    w: np.ndarray,
+    dx: np.ndarray,
+    geometry: Geometry,
+    finish: Finish,
+) -> None:
+    """A pixel of dy reaches blocks of s*s pixels of dx: two each way if the kernel is at most 2s wide.
+
+    With iy + p = s*b + f and ky = s*a + f, where b counts blocks and f the pixels in one,
+
+        dx[b,f] = sum over a   dy[b - a] w[s*a + f]
+
+    so each block a is one product, and its share of all blocks b is added as it lies in memory. No dilation.
+    """
+    (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
+    (sh, sw), (ph, pw), _ = geometry
+    A, B = -(-kh // sh), -(-kw // sw)
+    BH, BW = max(OH + A - 1, -(-(H + ph) // sh)), max(OW + B - 1, -(-(W + pw) // sw))
+    block = sh * sw * C
+    K = -(-block // _VECTOR) * _VECTOR  # full vectors are faster than fewer columns
+    whole = np.zeros((O, A * sh, B * sw, C), w.dtype)
+    whole[:, :kh, :kw] = w
+    matrices = np.zeros((A, B, O, K), w.dtype)
+    # o, a, f, b, g, c -> a, b, o, f, g, c
+    matrices[..., :block] = whole.reshape(O, A, sh, B, sw, C).transpose(1, 3, 0, 2, 4, 5).reshape(A, B, O, block)
+    n_tiles = -(-N // max(1, tiles(N, OH, OW, K, dy.itemsize)[0].n1))
+
+    def body(i: int) -> None:
+        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
+        n = n1 - n0
+        shares = scratch("columns", (A, B, n, OH, OW, K), dy.dtype)
+        multiply(dy[n0:n1].reshape(1, -1, O), matrices.reshape(A * B, 1, O, K), out=shares.reshape(A * B, -1, K))
+        blocks = scratch("blocks", (n, BH, BW, K), dy.dtype)
+        blocks[...] = 0
+        for a in range(A):
+            for b in range(B):
+                blocks[:, a : a + OH, b : b + OW] += shares[a, b]
+        image = scratch("image", (n, BH, sh, BW, sw * C), dy.dtype)
+        image[...] = blocks[..., :block].reshape(n, BH, BW, sh, sw * C).swapaxes(2, 3)
+        dx[n0:n1] = image.reshape(n, BH * sh, BW * sw, C)[:, ph : ph + H, pw : pw + W]
         finish(dx[n0:n1].reshape(-1, C))
 
     parallel_for(n_tiles, body)

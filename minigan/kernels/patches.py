@@ -20,6 +20,7 @@ from minigan.kernels.pool import get_num_threads
 from minigan.kernels.scratch import scratch
 
 _TILE_BYTES = 1 << 20
+_LONG_RUN = 12  # numbers: then the strides of shorter runs across the image cost more
 _MIN_ROWS, _MAX_ROWS = 256, 8192
 
 
@@ -94,7 +95,7 @@ def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis
         return np.ndarray((rows, K), x.dtype, source.data, offset, (row_stride, column_stride))
     view = np.ndarray(shape, x.dtype, source.data, offset, strides)
     run = C * horizontal.taps if horizontal.step == 1 else C
-    if run >= OW:  # numpy copies run by run, so the longest run goes last
+    if run >= min(OW, _LONG_RUN):  # numpy copies run by run, so a long run goes last
         columns = scratch("columns", shape, x.dtype)
         columns[...] = view
         return columns.reshape(rows, K)

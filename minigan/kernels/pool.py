@@ -8,8 +8,9 @@ BLAS has threads of its own that would fight with ours (they spin for a while af
 held to one thread while the pool works. `SingleThreadedBLAS()` holds it for longer, say for a whole
 training step.
 
-numpy copies operands that lie in runs of less than about half its buffer to the buffer before it computes with them. At
-8192 numbers, its default, nearly every strided operand is copied, at three times the cost; bodies run with a smaller buffer.
+numpy copies an operand to a buffer before it computes with it, if its runs of memory are shorter than about half
+the buffer. At 8192 numbers, the default, nearly every strided operand is copied, at three times the cost: bodies run
+with a smaller buffer.
 """
 
 from __future__ import annotations

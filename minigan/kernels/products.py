@@ -12,7 +12,6 @@ that the first-level cache can hold; np.matmul takes the pieces as a stack and c
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
@@ -47,20 +46,25 @@ def panels(b: np.ndarray) -> np.ndarray:
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out (..., rows, n) = a (..., rows, k) @ b, given as panels (..., n/w, k, w)."""
-    *stack, rows, k = a.shape
+    *_, rows, k = a.shape
     *_, q, _, w = b.shape
-    if w != _WIDTH or not cut():
+    stack = out.shape[:-2]
+    if w > _WIDTH or not cut():
         np.matmul(a[..., None, :, :], b, out=out.reshape(*stack, rows, q, w).swapaxes(-3, -2))
         return
     parts = -(-k // _DEPTH)
     depths = [slice(i * k // parts, (i + 1) * k // parts) for i in range(parts)]
-    m = math.gcd(rows, 1 << (min(_PIECE * parts // (k * w), _HEIGHT).bit_length() - 1))
-    a = a.reshape(*stack, rows // m, 1, m, k)
-    b = b[..., None, :, :, :]
+    most = min(_PIECE * parts // (k * w), _HEIGHT)
+    m = -(-rows // -(-rows // most))
+    whole = rows // m * m
     for i, depth in enumerate(depths):
         product = out if i == 0 else scratch("product", out.shape, out.dtype)
-        pieces = product.reshape(*stack, rows // m, m, q, w).swapaxes(-3, -2)
-        np.matmul(a[..., depth], b[..., depth, :], out=pieces)
+        columns = product.reshape(*stack, rows, q, w).swapaxes(-3, -2)
+        pieces = columns[..., :whole, :].reshape(*stack, q, whole // m, m, w)
+        rows_of_pieces = a[..., :whole, depth].reshape(*a.shape[:-2], 1, whole // m, m, -1)
+        np.matmul(rows_of_pieces, b[..., None, depth, :], out=pieces)
+        if whole < rows:
+            np.matmul(a[..., None, whole:, depth], b[..., depth, :], out=columns[..., whole:, :])
         if i > 0:
             out += product
 
@@ -69,9 +73,21 @@ def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out (m, n) = a^T @ b of a (rows, m) and b (rows, n)."""
     (rows, m), n = a.shape, b.shape[1]
     h, w = _HEIGHT // 2, _WIDTH
-    if m % h or n % w or rows * h * w > _PIECE or n > _DEPTH or not cut():
+    if not cut():
         np.matmul(a.T, b, out=out)
-        return
-    a = a.reshape(rows, m // h, 1, h).transpose(1, 2, 3, 0)
-    b = b.reshape(rows, n // w, w).swapaxes(0, 1)
-    np.matmul(a, b, out=out.reshape(m // h, h, n // w, w).swapaxes(1, 2))
+    elif m * n * _HEIGHT <= _PIECE:  # pieces of all of out, to be summed
+        most = max(_PIECE // (2 * m * n), _HEIGHT)
+        r = -(-rows // -(-rows // most))
+        whole = rows // r * r
+        products = scratch("products", (-(-rows // r), m, n), out.dtype)
+        pieces = a[:whole].reshape(-1, r, m).swapaxes(1, 2)
+        np.matmul(pieces, b[:whole].reshape(-1, r, n), out=products[: whole // r])
+        if whole < rows:
+            np.matmul(a[whole:].T, b[whole:], out=products[-1])
+        np.sum(products, axis=0, out=out)
+    elif m % h == 0 == n % w and rows * h * w <= _PIECE and n <= _DEPTH:  # pieces (h, w) of out
+        a = a.reshape(rows, m // h, 1, h).transpose(1, 2, 3, 0)
+        b = b.reshape(rows, n // w, w).swapaxes(0, 1)
+        np.matmul(a, b, out=out.reshape(m // h, h, n // w, w).swapaxes(1, 2))
+    else:
+        np.matmul(a.T, b, out=out)

@@ -50,14 +50,15 @@ def max_pool2d_backward(
         if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
             grad[...] = 0
         top, left = y[n], dy[n]
+        share, rest = scratch("share", top.shape, x.dtype), scratch("left", top.shape, x.dtype)
         for ky, kx in np.ndindex(kh, kw):
             tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
-            share = left
-            if (ky, kx) != (kh - 1, kw - 1):  # the last takes what is left
-                share = scratch("share", top.shape, x.dtype)
+            if (ky, kx) == (kh - 1, kw - 1):
+                share = left  # the last takes what is left
+            else:
                 np.equal(part[tap], top, out=share)
                 share *= left
-                left = np.subtract(left, share, out=scratch("left", top.shape, x.dtype))
+                left = np.subtract(left, share, out=rest)
             if disjoint:
                 grad[tap] = share
             else:

@@ -48,7 +48,7 @@ def save(directory: str | os.PathLike[str], state: State, score: float | None = 
     """Write `state` as one checkpoint.
 
     Args:
-        directory: the folder to make; a checkpoint that it already holds is replaced.
+        directory: the folder to make; if it is there, and is a sound checkpoint and nothing else, it is replaced.
         state: dicts with string keys, lists, arrays, numbers, strings, bools and None, nested. NumPy's scalars become
             Python's, Parameters become their state_dict, arrays of a device come to the host. The names at the top
             become names of files. The same state always makes the same bytes.
@@ -56,12 +56,12 @@ def save(directory: str | os.PathLike[str], state: State, score: float | None = 
 
     Raises:
         TypeError, ValueError: for what cannot be stored, by its place in the state, before anything is written.
-        CheckpointError: if the folder cannot be written, or holds something else. What was there before stays.
+        CheckpointError: if the folder cannot be written or is something else. What was there before stays.
     """
     directory = Path(directory).absolute()
     contents = _contents(state, score)
-    if os.path.exists(directory) and not os.path.exists(directory / "manifest.json"):
-        raise CheckpointError(f"{directory}: exists already and is no checkpoint")
+    if os.path.exists(directory) and not _is_sound(directory):
+        raise CheckpointError(f"{directory}: exists already and is no sound checkpoint, so it is not replaced")
     _put(directory, contents)
 
 

@@ -198,10 +198,14 @@ def test_what_cannot_be_stored_is_refused_by_its_place_before_anything_is_writte
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_no_checkpoint_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "thesis").mkdir()
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path: Path, checkpoint: bool) -> None:
+    if checkpoint:
+        save(tmp_path / "thesis", {"a": 0})
+    else:
+        (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1").write_text("precious")
-    with pytest.raises(CheckpointError, match="thesis: exists already and is no checkpoint"):
+    with pytest.raises(CheckpointError, match="thesis: exists already and is no sound checkpoint"):
         save(tmp_path / "thesis", {"a": 1})
     assert (tmp_path / "thesis" / "chapter1").read_text() == "precious"
 

@@ -17,10 +17,8 @@ from minigan.networks import conv28, dcgan, mlp
 from minigan.training import d_loss
 from tests.gradient_table import CASES, Case, derivatives, drawn
 
-MODULES = [
-    importlib.import_module(f"minigan.kernels.{module.name}")
-    for module in pkgutil.iter_modules(minigan.kernels.__path__)
-]
+NAMES = [module.name for module in pkgutil.iter_modules(minigan.kernels.__path__)]
+MODULES = [importlib.import_module(f"minigan.kernels.{name}") for name in NAMES]
 
 
 @pytest.fixture

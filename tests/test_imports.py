@@ -23,7 +23,10 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
-    {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "plotting", "diagnosis"},
+    {
+        *("networks", "objectives", "optimizers", "averaging", "data", "diagnosis"),
+        *("metrics", "image_metrics", "plotting"),
+    },
     {"training", "checkpoint"},
     {"", "__main__"},
 ]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import Sequential, initializers, kernels, objectives, value_and_grad
-from minigan.networks import conv28, dcgan, mlp
+from minigan import Adam, Sequential, initializers, kernels, objectives, value_and_grad
+from minigan.networks import conv28, dcgan, lenet, mlp
+from minigan.primitives import cross_entropy
 from minigan.training import Player, d_loss, g_loss
 
 NARROW: dict[str, tuple[Sequential, Sequential, int, tuple[int, ...]]] = {  # G, D, noise, an image
@@ -103,6 +104,35 @@ def test_losses_and_gradients_on_the_kernels_are_those_of_the_plain_code(
 def test_a_dcgan_wide_enough_for_every_kernel_gives_the_plain_codes_gradients(dtype: Any, tolerance: float) -> None:
     G, D = dcgan.generator(6, 32), dcgan.discriminator(32)
     _compare_codes(G, D, 6, (3, 96, 96), rows=3, dtype=dtype, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(("padding", "pixels"), [(2, 28), (0, 32)])
+def test_lenet_gives_a_logit_a_class_and_its_two_halves_read_the_same_numbers(padding: int, pixels: int) -> None:
+    net = lenet.classifier(padding)
+    assert _count(net) == 61_706
+    p = net.init(np.random.default_rng(0))
+    x = np.random.default_rng(1).uniform(size=(3, 1, pixels, pixels)).astype(np.float32)
+    logits, features = net(p, x), lenet.features(padding)(p, x)
+    assert (logits.shape, features.shape) == ((3, 10), (3, 84))
+    assert set(lenet.features().parameters()) | set(lenet.head().parameters()) == set(p)
+    np.testing.assert_array_equal(lenet.head()(p, features), logits)
+
+
+def test_lenet_learns_to_tell_where_a_blob_is() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 4, 64)
+    x = rng.uniform(0.0, 0.2, (64, 1, 28, 28)).astype(np.float32)
+    for image, place in zip(x, places, strict=True):
+        top, left = 4 + 12 * (place // 2), 4 + 12 * (place % 2)
+        image[:, top : top + 8, left : left + 8] += 0.8
+    net = lenet.classifier()
+    p = net.init(rng)
+    adam = Adam(p, lr=3e-3)
+    loss_and_grad = value_and_grad(lambda p, rows: cross_entropy(net(p, x[rows]), places[rows]))
+    for step in range(40):
+        rows = slice(32 * (step % 2), 32 * (step % 2) + 32)
+        adam.step(loss_and_grad(p, rows)[1])
+    assert np.mean(net(p, x).argmax(1) == places) == 1.0
 
 
 def _compare_codes(

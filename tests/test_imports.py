@@ -25,9 +25,11 @@ LEVELS = [
     {"layers"},
     {
         *("networks", "objectives", "optimizers", "averaging", "data", "diagnosis"),
-        *("metrics", "image_metrics", "plotting"),
+        *("metrics", "image_metrics", "plotting", "sampling"),
     },
     {"training", "checkpoint"},
+    {"systems"},
+    {"running"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LEVELS) for name in names}

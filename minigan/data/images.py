@@ -243,7 +243,7 @@ def _refusing(name: str) -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:
-        raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+        raise ImageError(f"{name}: cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
 def _open_zip(path: Path) -> ZipFile:

@@ -23,6 +23,7 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
+    {"sheets"},
     {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "plotting", "diagnosis"},
     {"training", "checkpoint"},
     {"", "__main__"},

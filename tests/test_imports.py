@@ -23,6 +23,7 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
+    {"sheets"},
     {
         *("networks", "objectives", "optimizers", "averaging", "data", "diagnosis"),
         *("metrics", "image_metrics", "plotting", "sampling", "weights_files"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from minigan.data.digits import digits
 from minigan.systems import SYSTEMS, dcgan, mnist_conv, mnist_mlp, toy
 from minigan.systems.system import System
 
@@ -45,7 +48,11 @@ def options(name: str, tmp_path: Path, **changes: Any) -> Any:
 
 def build(name: str, tmp_path: Path, **changes: Any) -> System:
     """A small system."""
-    return SYSTEMS[name].build(options(name, tmp_path, **changes))
+    with patch.object(mnist_mlp, "digits", _digits), patch.object(mnist_conv, "digits", _digits):
+        return SYSTEMS[name].build(options(name, tmp_path, **changes))
+
+
+_digits = functools.cache(digits)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -202,6 +202,7 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
         "--checkpoint-every=1",
         "--log-every=1",
         "--sample-every=5",
+        "--no-gif",
     ]
     command = [sys.executable, "-c", PROGRAM, *said, *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

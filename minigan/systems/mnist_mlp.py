@@ -86,6 +86,8 @@ def show(o: Options) -> Show:
 def build(o: Options) -> System:
     """The system, its data loaded. Raises ValueError or OSError for options that cannot work."""
     check(o, counts=("images", "batch", "noise", "epochs"), rates=("lr",))
+    if not o.widths or min(o.widths) < 1:
+        raise ValueError(f"widths: expected at least one number >= 1, got {o.widths}")
     rng = np.random.default_rng(o.seed)
 
     images, _ = digits(o.data, o.data_dir, "train")

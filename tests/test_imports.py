@@ -25,7 +25,7 @@ LEVELS = [
     {"layers"},
     {"sheets"},
     {"networks", "objectives", "optimizers", "averaging", "data", "metrics", "plotting", "diagnosis"},
-    {"training", "checkpoint"},
+    {"training", "checkpoint", "live"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LEVELS) for name in names}

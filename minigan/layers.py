@@ -41,7 +41,7 @@ from minigan.primitives.elementwise import (
     tanh,
     tanh_slope,
 )
-from minigan.primitives.linear import linear, linear_activation
+from minigan.primitives.linear import embedding, linear, linear_activation
 from minigan.primitives.normalization import batch_norm
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, upsample
 from minigan.primitives.shaping import flatten, reshape
@@ -177,6 +177,35 @@ class Linear(_Joinable):
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features})"
+
+
+_STANDARD_NORMAL = initializers.normal(0.0, 1.0)
+
+
+class Embedding:
+    """A row of numbers for each label: (N,) -> (N, embedding_dim), with weight (num_embeddings, embedding_dim).
+
+    Args:
+        num_embeddings: how many labels there are, 0 to num_embeddings - 1; at least 1.
+        embedding_dim: numbers in a row, at least 1.
+        weight_init: see initializers.py; PyTorch's default, Normal(0, 1).
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, weight_init: Initializer = _STANDARD_NORMAL) -> None:
+        _check_counts("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.num_embeddings, self.embedding_dim, self.weight_init = num_embeddings, embedding_dim, weight_init
+
+    def parameters(self) -> dict[str, Spec]:
+        """weight (num_embeddings, embedding_dim)."""
+        shape = (self.num_embeddings, self.embedding_dim)
+        return {"weight": Spec(shape, self.weight_init, *shape)}
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        """x (N,), integers -> (N, embedding_dim)"""
+        return embedding(x, p[path + "weight"])
+
+    def __repr__(self) -> str:
+        return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
 
 
 class _Convolution(_Joinable):

@@ -45,7 +45,7 @@ from minigan.primitives.elementwise import (
     tanh_slope,
 )
 from minigan.primitives.linear import linear, linear_activation
-from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits
+from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, log_softmax
 from minigan.primitives.normalization import batch_norm_activation
 from minigan.primitives.pooling import _avg_pool2d, _avg_spread, _max_pool2d, _pick, _spread
 from minigan.primitives.shaping import put, sum_to
@@ -403,6 +403,40 @@ def _loss_rows(op: Callable[..., Any], inputs: Inputs) -> list[Case]:
     ]
     both = lambda rng: (*inputs(rng), rng.uniform(0.1, 0.9, inputs(rng)[0].shape))
     return [*rows, Case(f"{op.__name__}, target traced too", op, both, op, lambda t, x, y: torch_loss(t, x, y, "mean"))]
+
+
+def _class_rows() -> list[Case]:
+    """The loss on many classes with each reduction, and the logarithms and probabilities it is made of."""
+    return [
+        *[
+            Case(
+                f"cross_entropy, {reduction}",
+                cross_entropy,
+                normal(_X),
+                lambda x, reduction=reduction: cross_entropy(x, _some_labels(x), reduction),
+                lambda t, x, reduction=reduction: t.nn.functional.cross_entropy(
+                    x, 2 * t.arange(4) % 3, reduction=reduction
+                ),
+            )
+            for reduction in ("mean", "sum", "none")
+        ],
+        *[
+            Case(
+                f"{op.__name__}, axis {axis}",
+                op,
+                normal((4, 2, 3)),
+                lambda x, op=op, axis=axis: op(x, axis),
+                lambda t, x, op=op, axis=axis: getattr(t, op.__name__)(x, axis),
+            )
+            for op in (log_softmax, primitives.softmax)
+            for axis in (-1, 1)
+        ],
+    ]
+
+
+def _some_labels(x: Any) -> Any:
+    """Labels 0, 2, 1, 0, where x is."""
+    return 2 * array_module(stop_gradient(x)).arange(4) % 3
 
 
 def _torch_put(t: Any, x: Any, at: Any, shape: tuple[int, ...]) -> Any:
@@ -796,6 +830,13 @@ CASES: list[Case] = [
         lambda x, w: linear_activation(x, w, None, Activation(tanh, tanh_slope)),
         lambda t, x, w: t.tanh(t.nn.functional.linear(x, w)),
     ),
+    Case(
+        "embedding, one row twice and one never",
+        primitives.embedding,
+        normal(_X),
+        lambda w: primitives.embedding(_some_labels(w), w),
+        lambda t, w: t.nn.functional.embedding(2 * t.arange(4) % 3, w),
+    ),
     # convolution.py, normalization.py, pooling.py
     *_convolution_rows(),
     *_face_rows(),
@@ -805,6 +846,7 @@ CASES: list[Case] = [
     # losses.py
     *_loss_rows(binary_cross_entropy, uniform(0.1, 0.9, _X)),
     *_loss_rows(binary_cross_entropy_with_logits, nonzero(_X)),
+    *_class_rows(),
 ]
 
 if __name__ == "__main__":

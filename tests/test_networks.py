@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import Sequential, kernels, objectives, value_and_grad
-from minigan.networks import conv28, dcgan, mlp
+from minigan import Adam, Sequential, initializers, kernels, objectives, value_and_grad
+from minigan.networks import conv28, dcgan, lenet, mlp
+from minigan.primitives import cross_entropy
 from minigan.training import Player, d_loss, g_loss
 
 NARROW: dict[str, tuple[Sequential, Sequential, int, tuple[int, ...]]] = {  # G, D, noise, an image
@@ -57,6 +58,31 @@ def test_dcgans_noise_may_come_as_pictures_of_one_pixel() -> None:
     np.testing.assert_array_equal(G(g, z), G(g, z[:, :, None, None]))
 
 
+@pytest.mark.parametrize("size", [96, 64, 32])
+def test_the_layer_next_to_the_pixels_decides_how_large_dcgans_images_are(size: int) -> None:
+    G, D = dcgan.generator(5, 2, size=size), dcgan.discriminator(2, size=size)
+    rng = np.random.default_rng(0)
+    x = G(G.init(rng), rng.normal(size=(3, 5)).astype(np.float32))
+    assert x.shape == (3, 3, size, size)
+    assert D(D.init(rng), x).shape == (3, 1)
+
+
+@pytest.mark.parametrize("build", [dcgan.generator, dcgan.discriminator])
+def test_a_size_that_the_dcgan_does_not_have_is_refused(build: Any) -> None:
+    with pytest.raises(ValueError, match="size: expected 96, 64, 32, got 128"):
+        build(size=128)
+
+
+def test_dcgans_own_initialisation_reaches_weights_and_batch_norm() -> None:
+    normal, ones = initializers.normal(0.0, 0.02), initializers.normal(1.0, 0.02)
+    for network in (dcgan.generator(100, 32, normal, ones), dcgan.discriminator(32, False, normal, ones)):
+        for name, a in network.init(np.random.default_rng(0)).items():
+            mean = 1.0 if a.ndim == 1 and name.endswith("weight") else 0.0
+            std = 0.0 if name.endswith("bias") else 0.02
+            assert abs(a.mean() - mean) <= 5 * std / np.sqrt(a.size), name
+            assert abs(a.std() - std) <= 0.5 * std, name
+
+
 @pytest.mark.parametrize("build", [mlp.discriminator, dcgan.discriminator])
 def test_logits_are_the_scores_before_the_sigmoid(build: Any) -> None:
     settings: dict[str, Any] = {"widths": (4, 3)} if build is mlp.discriminator else {"width": 2}
@@ -78,6 +104,35 @@ def test_losses_and_gradients_on_the_kernels_are_those_of_the_plain_code(
 def test_a_dcgan_wide_enough_for_every_kernel_gives_the_plain_codes_gradients(dtype: Any, tolerance: float) -> None:
     G, D = dcgan.generator(6, 32), dcgan.discriminator(32)
     _compare_codes(G, D, 6, (3, 96, 96), rows=3, dtype=dtype, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(("padding", "pixels"), [(2, 28), (0, 32)])
+def test_lenet_gives_a_logit_a_class_and_its_two_halves_read_the_same_numbers(padding: int, pixels: int) -> None:
+    net = lenet.classifier(padding)
+    assert _count(net) == 61_706
+    p = net.init(np.random.default_rng(0))
+    x = np.random.default_rng(1).uniform(size=(3, 1, pixels, pixels)).astype(np.float32)
+    logits, features = net(p, x), lenet.features(padding)(p, x)
+    assert (logits.shape, features.shape) == ((3, 10), (3, 84))
+    assert set(lenet.features().parameters()) | set(lenet.head().parameters()) == set(p)
+    np.testing.assert_array_equal(lenet.head()(p, features), logits)
+
+
+def test_lenet_learns_to_tell_where_a_blob_is() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 4, 64)
+    x = rng.uniform(0.0, 0.2, (64, 1, 28, 28)).astype(np.float32)
+    for image, place in zip(x, places, strict=True):
+        top, left = 4 + 12 * (place // 2), 4 + 12 * (place % 2)
+        image[:, top : top + 8, left : left + 8] += 0.8
+    net = lenet.classifier()
+    p = net.init(rng)
+    adam = Adam(p, lr=3e-3)
+    loss_and_grad = value_and_grad(lambda p, rows: cross_entropy(net(p, x[rows]), places[rows]))
+    for step in range(40):
+        rows = slice(32 * (step % 2), 32 * (step % 2) + 32)
+        adam.step(loss_and_grad(p, rows)[1])
+    assert np.mean(net(p, x).argmax(1) == places) == 1.0
 
 
 def _compare_codes(

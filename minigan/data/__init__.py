@@ -1,1 +1,7 @@
-"""Where real samples come from."""
+"""Where real samples come from.
+
+toy       densities on the line
+digits    28 x 28 images in ten classes: glyphs (drawn from fonts), MNIST and Fashion-MNIST (idx, download)
+images    folders and zips of PNG and JPEG files
+batches   minibatches of any of these, without end
+"""

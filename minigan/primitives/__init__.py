@@ -15,8 +15,14 @@ from minigan.primitives.elementwise import (
     square,
     tanh,
 )
-from minigan.primitives.linear import linear
-from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits
+from minigan.primitives.linear import embedding, linear
+from minigan.primitives.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    log_softmax,
+    softmax,
+)
 from minigan.primitives.normalization import batch_norm
 from minigan.primitives.operators import add, divide, matmul, multiply, negative, power, subtract
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, pad, upsample
@@ -43,14 +49,17 @@ __all__ = [
     "concatenate",
     "conv2d",
     "conv_transpose2d",
+    "cross_entropy",
     "divide",
     "elu",
+    "embedding",
     "exp",
     "flatten",
     "index",
     "leaky_relu",
     "linear",
     "log",
+    "log_softmax",
     "matmul",
     "max_pool2d",
     "mean",
@@ -61,6 +70,7 @@ __all__ = [
     "relu",
     "reshape",
     "sigmoid",
+    "softmax",
     "softplus",
     "sqrt",
     "square",

@@ -1,15 +1,18 @@
-"""The fully connected layer, y = x W^T + b, alone and with an activation in the same node.
+"""The fully connected layer, y = x W^T + b, alone and with an activation in the same node; and rows of a table.
 
     x (N, in_features)    W (out_features, in_features)    b (out_features,)    y (N, out_features)
 
     dx = dy W             dW = dy^T x                      db = the sum of dy over its N rows
 
-Each is again a matrix product or a sum, which is why the second derivative is free. Read next: losses.py.
+Each is again a matrix product or a sum, which is why the second derivative is free. Where x says one class of many,
+a 1 among zeros, the product only picks rows of a matrix: `embedding` picks them. Read next: losses.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from minigan import kernels
 from minigan.arrays import Array
@@ -17,7 +20,7 @@ from minigan.autodiff import defvjp_joint, primitive
 from minigan.kernels import dense
 from minigan.primitives.elementwise import Activation
 from minigan.primitives.operators import matmul
-from minigan.primitives.shaping import sum, transpose
+from minigan.primitives.shaping import index, sum, transpose
 
 
 @primitive
@@ -79,6 +82,30 @@ def _linear_activation_vjp(
 
 
 defvjp_joint(linear_activation, _linear_activation_vjp)
+
+
+def embedding(input: Array, weight: Array) -> Array:
+    """Row t of the weight for each label t: (N,) and (num_embeddings, embedding_dim) -> (N, embedding_dim).
+
+    The derivative adds each row of dy to the row of the weight it came from. Labels have to be where the weight is.
+
+    Raises:
+        ValueError: if a label on the host is none of the weight's rows.
+        TypeError: if the labels are not integers.
+    """
+    check_labels("embedding", "input", input, weight.shape[0])
+    return index(weight, input)
+
+
+def check_labels(op: str, argument: str, labels: Array, count: int) -> None:
+    """Refuse labels that are not integers in [0, count).
+
+    NumPy would take -1 for the last. On a GPU only the dtype is looked at: looking at numbers makes the host wait.
+    """
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{op}: expected {argument} to be integers, got dtype {labels.dtype}")
+    if isinstance(labels, np.ndarray) and labels.size and not 0 <= labels.min() <= labels.max() < count:
+        raise ValueError(f"{op}: expected {argument} in [0, {count}), got {labels.min()} to {labels.max()}")
 
 
 def _check(x: Array, weight: Array, bias: Array | None) -> None:

@@ -1,10 +1,14 @@
-"""Binary cross-entropy: how badly p says what t is, for t in [0, 1].
+"""Cross-entropy: how badly p says what t is.
+
+Two classes, t in [0, 1]:
 
     on probabilities p:   l = -(t log p + (1 - t) log(1 - p))
     on logits x:          l = max(x, 0) - x t + log(1 + exp(-|x|)),   the same with p = sigmoid(x), never overflowing
 
 With t = 1 on real samples and t = 0 on generated ones this is -V(D, G), the value function of the game
-[Goodfellow et al. 2014, eq. 1]; objectives.py says so in its terms.
+[Goodfellow et al. 2014, eq. 1]; objectives.py says so in its terms. Many classes, t one of them:
+
+    on logits x:          l = -log p_t   with   p = softmax(x) = exp(x) / sum(exp(x)),   dl/dx = p - (1 at t, else 0)
 """
 
 from __future__ import annotations
@@ -15,8 +19,10 @@ from typing import Literal
 import numpy as np
 
 from minigan.arrays import Array, array_module
-from minigan.autodiff import defvjp_joint, primitive
-from minigan.primitives.elementwise import clamp, log, sigmoid
+from minigan.autodiff import defvjp, defvjp_joint, primitive
+from minigan.primitives.elementwise import clamp, exp, log, sigmoid
+from minigan.primitives.linear import check_labels
+from minigan.primitives.shaping import reshape, sum
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -92,6 +98,68 @@ def _binary_cross_entropy_with_logits_vjp(
 defvjp_joint(binary_cross_entropy_with_logits, _binary_cross_entropy_with_logits_vjp)
 
 
+@primitive
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """x - log(sum(exp(x))): the logarithms of numbers that add up to 1 along the axis.
+
+    The largest x is taken off all of them first, which changes nothing, so that nothing overflows.
+    """
+    xp = array_module(x)
+    x = x - x.max(axis=axis, keepdims=True)
+    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
+
+
+def _log_softmax_vjp(y: Array, x: Array, axis: int = -1) -> Callable[[Array], Array]:
+    return lambda dy: dy - exp(y) * sum(dy, axis, keepdims=True)
+
+
+defvjp(log_softmax, _log_softmax_vjp)
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    """exp(x) / sum(exp(x)): positive numbers that add up to 1 along the axis."""
+    return exp(log_softmax(x, axis))
+
+
+@primitive
+def cross_entropy(input: Array, target: Array, reduction: Reduction = "mean") -> Array:
+    """-log(softmax(x)[t]) on logits x: 0 where x is sure of the class t, and log C where it has no opinion.
+
+    Args:
+        input: x (N, C), any values.
+        target: t (N,), integers in [0, C), where x is.
+        reduction: 'mean' or 'sum' over the batch give a scalar, 'none' gives (N,).
+
+    Raises:
+        ValueError: if the shapes do not fit, or a label on the host is none of the classes.
+        TypeError: if the labels are not integers.
+    """
+    if input.ndim != 2 or input.size == 0:
+        raise ValueError(f"cross_entropy: expected input of shape (N, C) with N, C >= 1, got {input.shape}")
+    if target.shape != input.shape[:1]:
+        raise ValueError(f"cross_entropy: expected target of shape {input.shape[:1]}, got {target.shape}")
+    check_labels("cross_entropy", "target", target, input.shape[1])
+    _check_reduction("cross_entropy", reduction)
+    loss = -log_softmax(input)[array_module(target).arange(len(target)), target]
+    return _reduce(loss, reduction)
+
+
+def _cross_entropy_vjp(
+    y: Array, input: Array, target: Array, reduction: Reduction = "mean"
+) -> Callable[[Array], Array]:
+    x, classes = input, array_module(target).arange(input.shape[1])
+    share = 1.0 / len(target) if reduction == "mean" else 1.0
+
+    def vjp(dy: Array) -> Array:
+        one_hot = (target[:, None] == classes).astype(x.dtype)
+        return (softmax(x) - one_hot) * (reshape(dy, (-1, 1)) * share)  # dy () or (N,)
+
+    return vjp
+
+
+defvjp(cross_entropy, _cross_entropy_vjp)
+
+
 def _reduce(loss: Array, reduction: Reduction) -> Array:
     if reduction == "mean":
         return loss.sum() * (1.0 / loss.size)
@@ -108,5 +176,9 @@ def _check(name: str, input: Array, target: Array | float, reduction: Reduction)
         raise ValueError(f"{name}: expected target of the input's shape {input.shape}, got {target.shape}")
     if input.size == 0:
         raise ValueError(f"{name}: expected at least one number, got input of shape {input.shape}")
+    _check_reduction(name, reduction)
+
+
+def _check_reduction(name: str, reduction: Reduction) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{name}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")

@@ -16,6 +16,7 @@ from minigan import (
     BatchNorm2d,
     Conv2d,
     ConvTranspose2d,
+    Embedding,
     LeakyReLU,
     Linear,
     MaxPool2d,
@@ -175,3 +176,19 @@ def test_convolutions_start_on_pytorchs_intervals(ours: Any, theirs: Any, inputs
     bound = 1.0 / np.sqrt(a.shape[1] * 20)
     assert np.abs(p["0.bias"]).max() <= bound
     assert np.abs(twin.bias.detach().numpy()).max() <= bound
+
+
+def test_an_embedding_is_named_and_starts_as_pytorchs_and_gives_its_output() -> None:
+    network = Sequential({"label": Embedding(5, 2000)})
+    torch.manual_seed(0)
+    module = nn.Sequential(OrderedDict(label=nn.Embedding(5, 2000)))
+    p, theirs = network.init(np.random.default_rng(0)), module.state_dict()
+    assert list(p.state_dict()) == list(theirs)
+    np.testing.assert_allclose(
+        [p["label.weight"].mean(), p["label.weight"].std()],
+        [theirs["label.weight"].mean(), theirs["label.weight"].std()],
+        atol=0.03,
+    )
+    p.load_state_dict({key: t.numpy() for key, t in theirs.items()})
+    labels = np.array([4, 0, 4])
+    np.testing.assert_array_equal(network(p, labels), module(torch.from_numpy(labels)).detach().numpy())

@@ -43,6 +43,7 @@ def test_values_and_both_derivatives_equal_pytorchs(case: Case) -> None:
             np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-9, atol=1e-13)
 
 
+ONE = np.array([1])
 CORNERS: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[float]]] = {
     "abs": (primitives.abs, torch.abs, [0.0]),
     "relu": (primitives.relu, torch.relu, [0.0, np.inf, -np.inf]),
@@ -74,6 +75,11 @@ CORNERS: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[float]]] =
     "log-loss on a logit": (
         lambda x: binary_cross_entropy_with_logits(x, 1.0),
         lambda x: functional.binary_cross_entropy_with_logits(x, torch.ones_like(x)),
+        [0.0, 200.0, -200.0, 1e30, -1e30],
+    ),
+    "log-loss on the logits of one class of two": (
+        lambda x: primitives.cross_entropy(primitives.reshape(primitives.concatenate([x, x * 0.0]), (1, 2)), ONE),
+        lambda x: functional.cross_entropy(torch.stack([x, x * 0.0], 1), torch.from_numpy(ONE)),
         [0.0, 200.0, -200.0, 1e30, -1e30],
     ),
 }

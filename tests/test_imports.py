@@ -28,7 +28,7 @@ LEVELS = [
         *("networks", "objectives", "optimizers", "averaging", "data", "diagnosis"),
         *("metrics", "image_metrics", "plotting", "sampling", "weights_files"),
     },
-    {"training", "checkpoint", "torch_files"},
+    {"training", "checkpoint", "torch_files", "live"},
     {"systems"},
     {"running"},
     {"", "__main__"},

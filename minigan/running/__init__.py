@@ -8,7 +8,6 @@
     records.py       log.jsonl
     pictures.py      sheets of samples, the film, walks through noise, curves
     interruption.py  Ctrl-C and SIGTERM
-    live.py          TensorBoard
     trained.py       a run's networks, opened again to draw samples
     command.py       all of it as one command line
 

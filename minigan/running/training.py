@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from minigan.checkpoint import Checkpoints
+from minigan.live import Live, check_installed
 from minigan.running.folder import Folder, describe, write_about
 from minigan.running.interruption import Interruption
-from minigan.running.live import Live, check_installed
 from minigan.running.options import Run
 from minigan.running.pictures import Sheets, draw_the_end
 from minigan.running.records import Log, record_of
@@ -160,13 +160,14 @@ class Training:
     def _record(self, record: dict[str, Any]) -> None:
         self._try("log", lambda: self.log.write(record))
         if self.live:
-            self.live.record(record)
+            live = self.live
+            self._try("live view", lambda: live.record(record))
 
     def _save_sheet(self) -> None:
         picture = self.sheets.sheet()
+        save_picture(self.folder.samples(self.turn), picture)
         if self.live:
             self.live.picture(self.turn, picture)
-        save_picture(self.folder.samples(self.turn), picture)
 
     def _scored(self) -> float | None:
         if self.run.best is None:

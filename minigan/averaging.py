@@ -11,6 +11,9 @@ of the first few steps; later d_t = decay.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from minigan.arrays import array_module
 from minigan.parameters import Parameters
 
@@ -42,3 +45,12 @@ class MovingAverage:
         a += tmp
         for name, buffer in self.source.buffers.items():
             self.params.buffers[name][...] = buffer
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: how many positions were taken in, and their average, copied."""
+        return {"t": self.t, "params": {name: a.copy() for name, a in self.params.state_dict().items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the average of another run; refused as Parameters.load_state_dict refuses."""
+        self.params.load_state_dict(state["params"])
+        self.t = int(state["t"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from minigan.sheets import save_gif
 
 REAL, FAKE, OPTIMUM, GREY = "#2a6f97", "#e76f51", "#2a9d8f", "#777777"
 
@@ -115,7 +117,6 @@ def draw_discriminator(axes: Axes, view: View) -> None:
 def toy_animation(views: Sequence[View], path: Path) -> None:
     """The training as an animated GIF at `path`: samples on the left, D on the right, one frame a view."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
     frames = []
     for view in views:
@@ -126,9 +127,68 @@ def toy_animation(views: Sequence[View], path: Path) -> None:
         figure.suptitle(f"epoch {view.epoch}")
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-    durations = [80] * (len(frames) - 1) + [2000]  # linger on the last
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        frames.append(np.array(canvas.buffer_rgba())[:, :, :3])
+    save_gif(path, frames, seconds_per_frame=0.08)
+
+
+def run_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Losses of both players, what D thinks of real and generated samples, and scores, over the turns of a run.
+
+    Args:
+        records: at least one, as in a run's log.jsonl: "turn", and as far as they were measured then "d_real" and
+            "d_fake" (the two terms of D's loss), "g" (G's), "on_real" and "on_fake" (mean D(x) and D(G(z)) as
+            probabilities). Missing, None and NaN are the same. Any other number but "epoch" and "batch" is a score and
+            gets a picture of its own.
+
+    Each series is drawn pale as it is and bold as a mean over its neighbours, a twentieth of the series wide.
+
+    Raises:
+        ValueError: if there are no records.
+    """
+    if not records:
+        raise ValueError("records: expected at least one, got none")
+    known = ("turn", "epoch", "batch", "d_real", "d_fake", "g", "on_real", "on_fake")
+    scores = sorted({name for record in records for name in record} - set(known))
+    figure = Figure(figsize=(9, 3 + 2.4 * (1 + len(scores))), layout="constrained")
+    losses, thoughts, *below = figure.subplots(2 + len(scores), 1, sharex=True)
+
+    both = [{**record, "d": _number(record, "d_real") + _number(record, "d_fake")} for record in records]
+    draw_series(losses, both, "d", REAL, "D")
+    draw_series(losses, both, "g", FAKE, "G")
+    losses.set(title="Losses", ylabel="loss")
+    draw_series(thoughts, records, "on_real", REAL, "D(x), of real samples")
+    draw_series(thoughts, records, "on_fake", FAKE, "D(G(z)), of generated samples")
+    thoughts.axhline(0.5, color=GREY, lw=0.8, ls=":")
+    thoughts.set(title="What D thinks", ylabel="probability of being real", ylim=(0, 1))
+    for axes, name in zip(below, scores, strict=True):
+        draw_series(axes, records, name, OPTIMUM, name)
+        axes.set(title=name, ylabel=name)
+    for axes in (losses, thoughts, *below):
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes in (losses, thoughts) and axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="upper right", ncols=2)
+    (below[-1] if below else thoughts).set_xlabel("turn")
+    return figure
+
+
+def draw_series(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str, label: str) -> None:
+    """One number of the records over their turns, as it is and smoothed; nothing where it was never measured."""
+    values = np.array([_number(record, name) for record in records])
+    there = np.isfinite(values)
+    if not there.any():
+        return
+    turns, values = np.array([record["turn"] for record in records])[there], values[there]
+    width = max(1, len(values) // 20)
+    counts = np.convolve(np.ones(len(values)), np.ones(width), "same")  # fewer at both ends
+    smooth = np.convolve(values, np.ones(width), "same") / counts
+    if width > 1:
+        axes.plot(turns, values, color=color, lw=0.7, alpha=0.3)
+    axes.plot(turns, smooth, color=color, lw=1.6, label=label, marker="o" if len(values) < 20 else None, ms=3)
+
+
+def _number(record: Mapping[str, Any], name: str) -> float:
+    value = record.get(name)
+    return math.nan if value is None else float(value)
 
 
 def check_writable(name: str, path: Path, suffixes: Sequence[str]) -> None:

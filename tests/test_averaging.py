@@ -38,6 +38,22 @@ def test_buffers_are_copied() -> None:
     assert average.params.buffers["running_mean"] is not p.buffers["running_mean"]
 
 
+def test_an_average_goes_on_where_another_stopped() -> None:
+    rng = np.random.default_rng(0)
+    p = Parameters({"w": np.zeros(3)}, {"running_mean": np.zeros(2)})
+    whole, half = MovingAverage(p, 0.9), MovingAverage(p, 0.9)
+    for t in range(6):
+        p.flat[...], p.buffers["running_mean"][...] = rng.normal(size=3), rng.normal(size=2)
+        whole.update()
+        half.update()
+        if t == 2:
+            state = half.state_dict()
+            half = MovingAverage(p, 0.9)
+            half.load_state_dict(state)
+    for name, a in whole.params.state_dict().items():
+        np.testing.assert_array_equal(half.params.state_dict()[name], a)
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=r"decay: expected a number in \[0, 1\)"):

@@ -23,11 +23,14 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
+    {"sheets"},
     {
-        *("networks", "objectives", "optimizers", "averaging", "data"),
-        *("metrics", "image_metrics", "plotting", "diagnosis", "weights_files"),
+        *("networks", "objectives", "optimizers", "averaging", "data", "diagnosis"),
+        *("metrics", "image_metrics", "plotting", "sampling", "weights_files"),
     },
-    {"training", "checkpoint", "torch_files"},
+    {"training", "checkpoint", "torch_files", "live"},
+    {"systems"},
+    {"running"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LEVELS) for name in names}

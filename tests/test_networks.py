@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import Adam, Sequential, kernels, objectives, value_and_grad
+from minigan import Adam, Sequential, initializers, kernels, objectives, value_and_grad
 from minigan.networks import conv28, dcgan, lenet, mlp
 from minigan.primitives import cross_entropy
 from minigan.training import Player, d_loss, g_loss
@@ -56,6 +56,31 @@ def test_dcgans_noise_may_come_as_pictures_of_one_pixel() -> None:
     G = dcgan.generator(5, 2)
     g, z = G.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
     np.testing.assert_array_equal(G(g, z), G(g, z[:, :, None, None]))
+
+
+@pytest.mark.parametrize("size", [96, 64, 32])
+def test_the_layer_next_to_the_pixels_decides_how_large_dcgans_images_are(size: int) -> None:
+    G, D = dcgan.generator(5, 2, size=size), dcgan.discriminator(2, size=size)
+    rng = np.random.default_rng(0)
+    x = G(G.init(rng), rng.normal(size=(3, 5)).astype(np.float32))
+    assert x.shape == (3, 3, size, size)
+    assert D(D.init(rng), x).shape == (3, 1)
+
+
+@pytest.mark.parametrize("build", [dcgan.generator, dcgan.discriminator])
+def test_a_size_that_the_dcgan_does_not_have_is_refused(build: Any) -> None:
+    with pytest.raises(ValueError, match="size: expected 96, 64, 32, got 128"):
+        build(size=128)
+
+
+def test_dcgans_own_initialisation_reaches_weights_and_batch_norm() -> None:
+    normal, ones = initializers.normal(0.0, 0.02), initializers.normal(1.0, 0.02)
+    for network in (dcgan.generator(100, 32, normal, ones), dcgan.discriminator(32, False, normal, ones)):
+        for name, a in network.init(np.random.default_rng(0)).items():
+            mean = 1.0 if a.ndim == 1 and name.endswith("weight") else 0.0
+            std = 0.0 if name.endswith("bias") else 0.02
+            assert abs(a.mean() - mean) <= 5 * std / np.sqrt(a.size), name
+            assert abs(a.std() - std) <= 0.5 * std, name
 
 
 @pytest.mark.parametrize("build", [mlp.discriminator, dcgan.discriminator])

@@ -1,0 +1,23 @@
+"""A training as it runs for hours: watched, logged, saved, stopped, and taken up again.
+
+    summary = train(mnist_conv.build(options), Run(output=Path("runs/digits")))
+
+    training.py      the loop: play a turn, and see what is due
+    folder.py        what lies where in a run's folder
+    state.py         what a checkpoint holds, and how a run goes on from it
+    records.py       log.jsonl
+    pictures.py      sheets of samples, the film, walks through noise, curves
+    interruption.py  Ctrl-C and SIGTERM
+    trained.py       a run's networks, opened again to draw samples
+    command.py       all of it as one command line
+
+None of it touches the numbers: a run that is watched plays the same game as `for turn in system.turns()`.
+"""
+
+from minigan.running.command import main
+from minigan.running.folder import Folder
+from minigan.running.options import Run
+from minigan.running.trained import Trained, open_run
+from minigan.running.training import Summary, Training, train
+
+__all__ = ["Folder", "Run", "Summary", "Trained", "Training", "main", "open_run", "train"]

@@ -1,0 +1,105 @@
+"""The command line of a system: its options and those of the run, in one.
+
+sys.exit(main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar
+
+import tyro
+
+from minigan.checkpoint import Checkpoints
+from minigan.running.folder import Folder, options_from, read_about
+from minigan.running.options import Run
+from minigan.running.training import NotFiniteError, Summary, train
+from minigan.training import DivergedError
+
+O = TypeVar("O")
+
+
+@dataclass(frozen=True)
+class Command(Generic[O]):
+    """What can be said on the command line."""
+
+    system: tyro.conf.OmitArgPrefixes[O]
+    run: tyro.conf.OmitArgPrefixes[Run]
+
+
+def main(module: ModuleType, arguments: list[str], description: str | None, program: str) -> int:
+    """Read the command line, train, and say what came of it.
+
+    Args:
+        module: the system's.
+        arguments: of the command line.
+        description: what --help says first.
+        program: the words before the arguments, to be told how to go on.
+
+    Returns:
+        The exit status: 0; 1 if the training went wrong or something could not be written; 2 for a mistake in the
+        options; 128 and the signal's number if one stopped it.
+    """
+    try:
+        command = read_command(module, arguments, description, program)
+        Folder(command.run.output).check(command.run.resume)
+        summary = train(module.build(command.system), command.run)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (DivergedError, NotFiniteError) as error:
+        steps = Checkpoints(Folder(command.run.output).checkpoints).steps()
+        kept = f"the last good checkpoint is that of turn {steps[-1]}" if steps else "nothing was saved"
+        print(f"error: {error}\n{kept}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped at once; what was played since the last checkpoint is lost", file=sys.stderr)
+        return 130
+    print(report(summary, command.run, program))
+    if summary.problems:
+        print("\n".join(["some things are missing:", *summary.problems]), file=sys.stderr)
+        return 1
+    return 0 if summary.signal is None else 128 + summary.signal
+
+
+def read_command(module: ModuleType, arguments: list[str], description: str | None, program: str) -> Command:
+    """Options from the command line: first the preset or, with --resume, the run's own; then what is said differently.
+
+    Raises:
+        ValueError: if there is no run to resume, or it is of another system.
+    """
+    name = module.__name__.rpartition(".")[2]
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="default")
+    first.add_argument("--output", type=Path, default=Path("runs") / name)
+    first.add_argument("--resume", action="store_true")
+    said = first.parse_known_args(arguments)[0]
+    start = module.PRESETS.get(said.preset, module.PRESETS["default"])
+    if said.resume and not {"-h", "--help"} & set(arguments):
+        folder = Folder(said.output)
+        folder.check(resume=True)
+        about = read_about(folder)
+        if about["system"] != name:
+            raise ValueError(f"resume: the run in {said.output} is of {about['system']}, not of {name}")
+        start = options_from(module.Options, about["options"])
+    return tyro.cli(
+        Command[module.Options],  # type: ignore[name-defined]
+        prog=program,
+        args=arguments,
+        default=Command(start, replace(Run(), output=said.output)),
+        description=description,
+    )
+
+
+def report(summary: Summary, run: Run, program: str) -> str:
+    """How the training ended, where everything is, and how to go on."""
+    folder = Folder(run.output)
+    if not summary.finished:
+        return f"stopped after turn {summary.turn}; to go on:\n  {program} --output {folder.path} --resume"
+    made = ("samples.png", "walk.png", "curves.png", "training.gif", "samples", "log.jsonl", "weights", "checkpoints")
+    there = [str(folder.path / name) for name in made if (folder.path / name).exists()]
+    return "\n  ".join([f"{summary.turn} turns are played, and here is what came of them:", *there])

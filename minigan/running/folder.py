@@ -1,0 +1,131 @@
+"""What lies where in the folder of a run.
+
+run.json                  which system, and with which options
+log.jsonl                 a line of numbers now and then
+samples/turn-00000250.png sheets of samples, always of the same noise
+weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average
+checkpoints/              what it takes to go on
+live/                     for TensorBoard, if wanted
+curves.png  samples.png  walk.png  training.gif     at the end
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from minigan.weights_files import CheckpointError, read_file, replace_file
+
+
+class Folder(NamedTuple):
+    """The paths in a run's folder."""
+
+    path: Path
+
+    @property
+    def about(self) -> Path:
+        """run.json"""
+        return self.path / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """log.jsonl"""
+        return self.path / "log.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """checkpoints"""
+        return self.path / "checkpoints"
+
+    @property
+    def live(self) -> Path:
+        """live"""
+        return self.path / "live"
+
+    def samples(self, turn: int) -> Path:
+        """The sheet of a turn."""
+        return self.path / "samples" / f"turn-{turn:08d}.png"
+
+    def sheets(self) -> list[Path]:
+        """All sheets there are, in order."""
+        return sorted((self.path / "samples").glob("turn-*.png"))
+
+    def weights(self, name: str, epoch: int | None = None) -> Path:
+        """Of netg, netd or netg_average, at the end or of an epoch."""
+        return self.path / "weights" / f"{name}{'' if epoch is None else f'_{epoch}'}.safetensors"
+
+    def check(self, resume: bool) -> None:
+        """Refuse a folder that cannot be used; nothing is made yet.
+
+        Raises:
+            ValueError: if it holds something already and resume is not set, or no run and it is.
+            OSError: if nothing can be written there.
+        """
+        if resume and not self.about.exists():
+            raise ValueError(f"resume: there is no run in {self.path}")
+        try:
+            if not resume and self.path.exists() and any(self.path.iterdir()):
+                raise ValueError(f"output: {self.path} is not empty; choose another folder, or --resume what is in it")
+            there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise OSError(f"output: cannot write into {self.path}: {error.strerror}") from None
+
+    def make(self) -> None:
+        """Make it and the folders in it. Raises OSError."""
+        for name in ("samples", "weights"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+
+
+def describe(system: str, options: Any) -> dict[str, Any]:
+    """What run.json holds: plain data that `options_from` reads."""
+    plain = {field.name: _plain(getattr(options, field.name)) for field in dataclasses.fields(options)}
+    return {"system": system, "options": plain}
+
+
+def write_about(folder: Folder, about: dict[str, Any]) -> None:
+    """Write run.json. Raises CheckpointError if that fails."""
+    replace_file(folder.about, json.dumps(about, indent=1).encode() + b"\n")
+
+
+def read_about(folder: Folder) -> dict[str, Any]:
+    """Read run.json.
+
+    Raises:
+        CheckpointError: if there is none, or it is not what `describe` made.
+    """
+    try:
+        about = json.loads(read_file(folder.about))
+        if not isinstance(about["system"], str) or not isinstance(about["options"], dict):
+            raise TypeError("expected a system and its options")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{folder.about}: does not describe a run: {error}") from error
+    return about
+
+
+def options_from(kind: type, plain: dict[str, Any]) -> Any:
+    """Options of this kind from plain data. Raises ValueError for names it does not have."""
+    hints = get_type_hints(kind)
+    unknown = sorted(plain.keys() - hints.keys())
+    if unknown:
+        raise ValueError(f"run.json: unknown options {', '.join(unknown)}")
+    return kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _as_hinted(value: Any, hint: str) -> Any:
+    if isinstance(value, str) and "Path" in hint:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,72 @@
+"""Pictures of a run. Sheets always show the same noise, so that one sees it change its face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from minigan import plotting
+from minigan.arrays import to_host
+from minigan.running.folder import Folder
+from minigan.running.records import read_records
+from minigan.sampling import walk
+from minigan.sheets import save_gif, save_picture, sheet
+from minigan.systems.system import System
+
+FRAMES = 120  # of the film, at most
+WALKS, STEPS = 6, 10
+
+
+class Sheets:
+    """Samples of a system for the eye and for scores, always of the same noise, drawn apart from its training."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._noise = system.show.noise(self._rng(1), system.show.sheet)
+
+    def sheet(self) -> np.ndarray:
+        """The fixed noise, as it looks now."""
+        return self.system.show.picture(to_host(self.system.sample(self._noise)))
+
+    def walk(self) -> np.ndarray | None:
+        """Ways from one noise to another, each a row of the picture; None where there is nothing to see."""
+        show = self.system.show
+        if show.between is None:
+            return None
+        rng = self._rng(2)
+        z = walk(show.noise(rng, WALKS), show.noise(rng, WALKS), STEPS, show.between)
+        return sheet(_images(to_host(self.system.sample(z))), columns=STEPS, scale=2)
+
+    def score(self, name: str, samples: int = 1000) -> float:
+        """How far samples are from the data."""
+        return self.system.scores[name](to_host(self.system.sample(self.system.show.noise(self._rng(3), samples))))
+
+    def _rng(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.system.options.seed, purpose])
+
+
+def _images(samples: np.ndarray) -> np.ndarray:
+    """(N, 784) -> (N, 1, 28, 28); images stay."""
+    return samples if samples.ndim == 4 else samples.reshape(-1, 1, 28, 28)
+
+
+def draw_the_end(system: System, sheets: Sheets, folder: Folder, gif: bool) -> None:
+    """The pictures of a whole run. Raises OSError."""
+    save_picture(folder.path / "samples.png", sheets.sheet())
+    ways = sheets.walk()
+    if ways is not None:
+        save_picture(folder.path / "walk.png", ways)
+    records = read_records(folder.log)
+    if records:
+        plotting.run_figure(records).savefig(folder.path / "curves.png", dpi=110)
+    found = folder.sheets()
+    if gif and found:
+        chosen = np.unique(np.linspace(0, len(found) - 1, min(FRAMES, len(found))).astype(int))
+        save_gif(folder.path / "training.gif", [_read_picture(found[i]) for i in chosen])
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)

@@ -1,0 +1,217 @@
+"""The loop around the game: play a turn, and see what is due.
+
+    summary = train(system, Run(output=Path("runs/digits")))
+
+Numbers are moved by `system.turns()` and nothing else. Beside it a turn costs a few comparisons, and at most ten
+times a second what the bar shows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from minigan.checkpoint import Checkpoints
+from minigan.live import Live, check_installed
+from minigan.running.folder import Folder, describe, write_about
+from minigan.running.interruption import Interruption
+from minigan.running.options import Run
+from minigan.running.pictures import Sheets, draw_the_end
+from minigan.running.records import Log, record_of
+from minigan.running.state import Progress, first_not_finite, restore, state_of
+from minigan.sheets import save_picture
+from minigan.systems.system import System
+from minigan.training import Turn
+from minigan.weights_files import CheckpointError, save_weights
+
+
+class NotFiniteError(ArithmeticError):
+    """A number that is to be saved became NaN or infinite.
+
+    Attributes:
+        turn: in which it was found.
+        where: what it is in the checkpoint, as "G/main.0.weight" or "G_optimizer/V of main.0.weight".
+    """
+
+    def __init__(self, turn: int, where: str) -> None:
+        super().__init__(f"turn {turn}: {where} is no longer finite, so nothing is saved; try a lower rate")
+        self.turn, self.where = turn, where
+
+
+class Summary(NamedTuple):
+    """How a training ended.
+
+    turn: the last that was played.
+    finished: whether it was the last of the game.
+    signal: the signal that stopped it, or None.
+    problems: what could not be written, if anything; nothing of it stopped the training.
+    """
+
+    turn: int
+    finished: bool
+    signal: int | None
+    problems: list[str]
+
+
+def train(system: System, run: Run) -> Summary:
+    """Train a system in a folder, from the start or from the last checkpoint there.
+
+    Ctrl-C and SIGTERM end it after the turn, with a checkpoint. What cannot be written is reported, and it goes on.
+
+    Raises:
+        ValueError, OSError: before any work: if an option or the folder cannot be used, or the folder's run is another.
+        DivergedError: if a loss is NaN or infinite.
+        NotFiniteError: if another number is; in both cases the last checkpoint stays.
+    """
+    training = Training(system, run)
+    for _ in training.turns():
+        pass
+    return training.finish()
+
+
+class Training:
+    """One training: a system, its folder, and what is done in which turn.
+
+    Args:
+        system: as it was built; taken to where its last checkpoint was if the run resumes.
+        run: how.
+
+    Attributes:
+        turn: the last that was played.
+
+    Raises as `train` before any work.
+    """
+
+    def __init__(self, system: System, run: Run) -> None:
+        run.check()
+        if run.best is not None and run.best not in system.scores:
+            raise ValueError(f"best: expected one of {', '.join(system.scores)}, got {run.best!r}")
+        if run.tensorboard:
+            check_installed()
+        self.system, self.run, self.folder = system, run, Folder(run.output)
+        self.folder.check(run.resume)
+        self.folder.make()
+        self.checkpoints = Checkpoints(self.folder.checkpoints, run.keep)
+        saved = self.checkpoints.latest() if run.resume else None
+        progress = restore(system, saved[1]) if saved else Progress()
+        write_about(self.folder, describe(system.name, system.options))
+
+        self.turn = progress.turn
+        self.log_every = run.log_every or system.log_every
+        self.sample_every = run.sample_every or system.sample_every
+        self.checkpoint_every = run.checkpoint_every or (system.epoch if system.epoch > 1 else 500)
+        self.sheets = Sheets(system)
+        self.log = Log(self.folder.log, progress.log)
+        self.live: Live | None = None
+        self.signal: int | None = None
+        self._problems: dict[str, str] = {}
+        self._say: Callable[[str], None] = print
+
+    def turns(self) -> Iterator[Turn]:
+        """Play, and hand out each turn when everything that is due has been done."""
+        with ExitStack() as stack:
+            interruption = stack.enter_context(Interruption())
+            bar = stack.enter_context(self._bar())
+            self._say = bar.write
+            stack.enter_context(self.log)
+            if self.run.tensorboard:
+                self.live = stack.enter_context(Live(self.folder.live, self.turn))
+            if self.system.batches:
+                stack.callback(self.system.batches.close)
+            for turn in self.system.turns(self.turn):
+                self.turn = turn.number
+                if bar.update():  # the bar has just been drawn, and will not be again for a while
+                    bar.set_postfix_str(self.told(turn), refresh=False)
+                stop = interruption.signal is not None or turn.number == self.run.stop_after
+                self._do_what_is_due(turn, stop or turn.number == self.system.game.turns)
+                yield turn
+                if stop:
+                    self.signal = interruption.signal
+                    break
+
+    def finish(self) -> Summary:
+        """Write what a whole run leaves behind, if the game is over, and say how it ended."""
+        finished = self.turn == self.system.game.turns
+        if finished:
+            self._try("weights", lambda: self._save_weights(None))
+            self._try("pictures", lambda: draw_the_end(self.system, self.sheets, self.folder, self.run.gif))
+        return Summary(self.turn, finished, self.signal, list(self._problems.values()))
+
+    def _do_what_is_due(self, turn: Turn, last: bool) -> None:
+        n, epoch = turn.number, self.system.epoch
+        end_of_epoch = epoch > 1 and n % epoch == 0
+        if n % self.log_every == 0 or end_of_epoch:
+            record = record_of(turn, self.system.objective, epoch)
+            self._say(self.system.line(record))
+            self._record(record)
+        if n % self.sample_every == 0 or n == 1:
+            self._try(f"samples of turn {n}", self._save_sheet)
+        if end_of_epoch and self.system.weights_each_epoch:
+            self._try(f"weights of epoch {n // epoch}", lambda: self._save_weights(n // epoch))
+        due = n % self.checkpoint_every == 0
+        if due or last:
+            self._try("log", self.log.sync)
+            self._try("checkpoint", lambda: self._save(self._scored() if due else None))
+
+    def _record(self, record: dict[str, Any]) -> None:
+        self._try("log", lambda: self.log.write(record))
+        if self.live:
+            live = self.live
+            self._try("live view", lambda: live.record(record))
+
+    def _save_sheet(self) -> None:
+        picture = self.sheets.sheet()
+        save_picture(self.folder.samples(self.turn), picture)
+        if self.live:
+            self.live.picture(self.turn, picture)
+
+    def _scored(self) -> float | None:
+        if self.run.best is None:
+            return None
+        score = self.sheets.score(self.run.best)
+        self._record({"turn": self.turn, self.run.best: float(f"{score:.6g}")})
+        return score
+
+    def _save(self, score: float | None) -> None:
+        state = state_of(self.system, Progress(self.turn, self.log.length))
+        where = first_not_finite(self.system, state)
+        if where:
+            raise NotFiniteError(self.turn, where)
+        self.checkpoints.save(self.turn, state, score)
+
+    def _save_weights(self, epoch: int | None) -> None:
+        system, about = self.system, {"system": self.system.name, "turn": str(self.turn)}
+        save_weights(self.folder.weights("netg", epoch), system.G.params, about)
+        save_weights(self.folder.weights("netd", epoch), system.D.params, about)
+        if system.average:
+            save_weights(self.folder.weights("netg_average", epoch), system.average.params, about)
+
+    def _try(self, what: str, write: Callable[[], None]) -> None:
+        """Write something; if the disk does not take it, say so and go on."""
+        try:
+            write()
+        except (OSError, CheckpointError) as error:
+            self._problems[what] = f"{what} not written: {error}"
+            print(f"turn {self.turn}: {self._problems[what]}", file=sys.stderr)
+        else:
+            self._problems.pop(what, None)
+
+    def _bar(self) -> Any:
+        return tqdm(
+            total=self.system.game.turns,
+            initial=self.turn,
+            unit="turn",
+            desc=self.system.name,
+            dynamic_ncols=True,
+            disable=None if self.run.progress else True,  # None: unless it is a terminal
+        )
+
+    def told(self, turn: Turn) -> str:
+        """What the bar says of a turn."""
+        record = record_of(turn, self.system.objective, self.system.epoch)
+        names = {"d_real": "D real", "d_fake": "fake", "g": "G", "on_real": "D(x)", "on_fake": "D(G(z))"}
+        return " ".join(f"{told} {record[name]:.3f}" for name, told in names.items() if record[name] is not None)

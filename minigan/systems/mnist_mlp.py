@@ -1,0 +1,127 @@
+"""The MLP GAN on 28x28 digits: fully connected layers and nothing else.
+
+    G   normal noise (100) - 128 - 256 - 512 - 784 pixels      leaky ReLU 0.2 between, tanh at the end
+    D   784 - 512 - 256 - a probability                        leaky ReLU 0.2 between, sigmoid at the end
+
+In each turn D and then G takes a step of Adam on the same batch of fake images.   [after Linder-Noren's PyTorch-GAN,
+gan.py, where the loss of D is half of ours, which Adam does not feel]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minigan.data.batches import Batches
+from minigan.data.digits import digits
+from minigan.layers import Sequential
+from minigan.networks import mlp
+from minigan.objectives import non_saturating
+from minigan.optimizers import Adam
+from minigan.sampling import slerp
+from minigan.sheets import sheet
+from minigan.systems.noise import normal_noise
+from minigan.systems.scores import frechet_of_pixels
+from minigan.systems.system import Game, Show, System, check, follow
+from minigan.training import Player
+
+
+@dataclass(frozen=True)
+class Options:
+    """An MLP GAN on 28x28 digits."""
+
+    preset: Literal["default", "quick"] = "default"
+    """where all other options start"""
+    data: Literal["glyphs", "mnist", "fashion"] = "glyphs"
+    """digits drawn from fonts, which need no download; MNIST; or Fashion-MNIST"""
+    data_dir: Path = Path("data")
+    """where MNIST and Fashion-MNIST lie, or are downloaded to"""
+    images: int | None = None
+    """train on so many images only"""
+    batch: int = 64
+    """images in a batch"""
+    noise: int = 100
+    """numbers that G starts from"""
+    widths: tuple[int, ...] = (128, 256, 512)
+    """units of G's hidden layers; D has the same backwards, but for the first"""
+    epochs: int = 200
+    """passes over the data"""
+    lr: float = 2e-4
+    """Adam's rate, for both"""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's betas, for both"""
+    average: float = 0.0
+    """decay of a moving average of G that samples are drawn from; 0: none"""
+    seed: int = 0
+    """same seed, same bits"""
+
+
+PRESETS = {
+    "default": Options(),
+    "quick": Options(preset="quick", images=1280, widths=(64, 128), epochs=10, lr=1e-3),
+}
+
+
+def networks(o: Options) -> tuple[Sequential, Sequential]:
+    """G and D."""
+    return mlp.generator(o.noise, o.widths), mlp.discriminator(widths=o.widths[:0:-1])
+
+
+def show(o: Options) -> Show:
+    """How samples are drawn and looked at."""
+    return Show(
+        noise=lambda rng, n: normal_noise(rng, n, o.noise),
+        rows=256,
+        training=False,
+        sheet=25,
+        picture=lambda x: sheet(x.reshape(-1, 1, 28, 28), columns=5, scale=4),
+        between=slerp,
+    )
+
+
+def build(o: Options) -> System:
+    """The system, its data loaded. Raises ValueError or OSError for options that cannot work."""
+    check(o, counts=("images", "batch", "noise", "epochs"), rates=("lr",))
+    if not o.widths or min(o.widths) < 1:
+        raise ValueError(f"widths: expected at least one number >= 1, got {o.widths}")
+    rng = np.random.default_rng(o.seed)
+
+    images, _ = digits(o.data, o.data_dir, "train")
+    images = images[: o.images].reshape(-1, 1, 28, 28)
+    batches = Batches(images.reshape(-1, 784), o.batch, o.seed)
+
+    G, D = networks(o)
+    g, d = G.init(rng), D.init(rng)
+
+    return System(
+        name="mnist_mlp",
+        options=o,
+        free=frozenset({"data_dir", "epochs"}),
+        G=Player(G, g, Adam(g, o.lr, o.betas)),
+        D=Player(D, d, Adam(d, o.lr, o.betas)),
+        objective=non_saturating,
+        draw_real=lambda: next(batches),
+        draw_noise=lambda: normal_noise(rng, o.batch, o.noise),
+        rng=rng,
+        batches=batches,
+        game=Game(o.epochs * batches.batches_per_epoch, reuse_noise=True),
+        average=follow(g, o.average),
+        show=show(o),
+        scores={"frechet": frechet_of_pixels(images)},
+        epoch=batches.batches_per_epoch,
+        log_every=100,
+        sample_every=min(400, batches.batches_per_epoch),
+        line=lambda record: line(record, o.epochs, batches.batches_per_epoch),
+    )
+
+
+def line(record: Mapping[str, Any], epochs: int, batches: int) -> str:
+    """[Epoch e/E] [Batch b/B] [D loss: half of ours, as the original has it] [G loss: ..], counted from 1"""
+    return (
+        f"[Epoch {record['epoch']}/{epochs}] [Batch {record['batch']}/{batches}] "
+        f"[D loss: {(record['d_real'] + record['d_fake']) / 2:f}] [G loss: {record['g']:f}]"
+    )

@@ -1,0 +1,84 @@
+"""The examples of the image GANs run offline, end to end, and do what their docstrings say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from minigan.checkpoint import Checkpoints
+from minigan.running.records import read_records
+from tests.small_systems import draw_images
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str, status: int = 0) -> str:
+    """What an example prints."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv"])
+def test_an_example_learns_from_glyphs_and_says_where_everything_is(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = run(f"examples/{name}.py", "--preset", "quick", "--best", "frechet", "--output", str(out))
+    named = [Path(line.strip()) for line in said.splitlines() if line.startswith(f"  {out}")]
+    assert len(named) == 8
+    assert all(path.exists() for path in named)
+    scores = [record["frechet"] for record in read_records(out / "log.jsonl") if "frechet" in record]
+    assert scores[-1] < scores[0]
+    with Image.open(out / "samples.png") as picture:
+        assert len(picture.convert("L").getcolors(10**6) or []) > 50
+
+
+def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Path) -> None:
+    data, out = draw_images(tmp_path / "discs", 80), tmp_path / "run"
+    example = ("examples/dcgan.py", "--output", str(out))
+    said = run(*example, "--data", str(data), "--preset", "quick", "--stop-after", "7")
+    assert f"python examples/dcgan.py --output {out} --resume" in said
+    said = run(*example, "--resume")
+    assert re.search(r"epoch 8/8, batch 5/5: D \d\.\d+, G \d\.\d+, D\(x\) 0\.\d+, D\(G\(z\)\) 0\.\d+", said)
+    assert Checkpoints(out / "checkpoints").steps()[-1] == 40
+    assert len(list((out / "weights").glob("netg_*.safetensors"))) == 8
+
+    sheet = tmp_path / "best.png"
+    which = ["--weights-from", str(out), "--candidates", "40", "--keep", "10"]
+    said = run("examples/dcgan.py", "generate", *which, "--output", str(sheet))
+    assert re.search(r"best\.png: the best 10 of 40, D gives them 0\.\d+ to 0\.\d+", said)
+    with Image.open(sheet) as picture:
+        assert picture.size[0] > 8 * 32
+
+    other = ["--output", str(tmp_path / "other"), "--netg-path", str(out / "weights" / "netg.safetensors")]
+    said = run("examples/dcgan.py", "--data", str(data), "--preset", "quick", "--epochs", "1", *other)
+    assert "are played" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["examples/dcgan.py", "--data", "nowhere", "--output", "OUT"], "error: .*nowhere"),
+        (
+            ["examples/dcgan.py", "generate", "--weights-from", "nowhere"],
+            "error: nowhere/run.json: there is no such file",
+        ),
+        (["examples/mnist_mlp.py", "--resume", "--output", "OUT"], "error: resume: there is no run in "),
+        (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch_size: expected at most"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    said = run(*(word.replace("OUT", str(tmp_path / "run")) for word in arguments), status=2)
+    assert re.fullmatch(message + ".*\n", said)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", "dcgan"])
+def test_help_tells_the_story_and_every_option(name: str) -> None:
+    said = run(f"examples/{name}.py", "--help")
+    for word in ("What to expect", "--preset", "--resume", "--epochs", "--checkpoint-every", "--average"):
+        assert word in said

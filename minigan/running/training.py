@@ -8,6 +8,7 @@ times a second what the bar shows.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -184,7 +185,10 @@ class Training:
         self.checkpoints.save(self.turn, state, score)
 
     def _save_weights(self, epoch: int | None) -> None:
-        system, about = self.system, {"system": self.system.name, "turn": str(self.turn)}
+        system = self.system
+        options = describe(system.name, system.options)["options"]
+        built = {name: value for name, value in options.items() if name not in system.free}
+        about = {"system": system.name, "options": json.dumps(built), "turn": str(self.turn)}
         save_weights(self.folder.weights("netg", epoch), system.G.params, about)
         save_weights(self.folder.weights("netd", epoch), system.D.params, about)
         if system.average:

@@ -156,7 +156,7 @@ class Training:
         due = n % self.checkpoint_every == 0
         if due or last:
             self._try("log", self.log.sync)
-            self._try("checkpoint", lambda: self._save(self._scored() if due else None))
+            self._try("checkpoint", lambda: self.save(self._scored() if due else None))
 
     def _record(self, record: dict[str, Any]) -> None:
         self._try("log", lambda: self.log.write(record))
@@ -177,7 +177,8 @@ class Training:
         self._record({"turn": self.turn, self.run.best: float(f"{score:.6g}")})
         return score
 
-    def _save(self, score: float | None) -> None:
+    def save(self, score: float | None = None) -> None:
+        """Write a checkpoint. Raises CheckpointError if it cannot be written, NotFiniteError if it must not be."""
         state = state_of(self.system, Progress(self.turn, self.log.length))
         where = first_not_finite(self.system, state)
         if where:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,6 +77,7 @@ def open_run(
     """
     place = Folder(Path(folder))
     about = read_about(place)
+    module = _module(place.about, about["system"])
     checkpoints = Checkpoints(place.checkpoints)
     if isinstance(which, int):
         if which not in checkpoints.steps():
@@ -88,7 +90,7 @@ def open_run(
             raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
         turn, state = found
     g = state["average"]["params"] if average and "average" in state else state["G"]
-    return _trained(place.about, about["system"], about["options"], turn, g, state["D"])
+    return _trained(place.about, module, about["options"], turn, g, state["D"])
 
 
 def open_weights(path: str | os.PathLike[str]) -> Trained:
@@ -103,13 +105,17 @@ def open_weights(path: str | os.PathLike[str]) -> Trained:
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, name, options, turn, weights, None)
+    return _trained(path, _module(path, name), options, turn, weights, None)
 
 
-def _trained(path: Path, name: str, plain: Any, turn: int, g: Any, d: Any) -> Trained:
+def _module(path: Path, name: str) -> ModuleType:
     if name not in SYSTEMS:
         raise CheckpointError(f"{path}: expected one of {', '.join(SYSTEMS)}, got {name!r}")
-    module = SYSTEMS[name]
+    return SYSTEMS[name]
+
+
+def _trained(path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any) -> Trained:
+    name = module.__name__.rpartition(".")[2]
     try:
         options = options_from(module.Options, plain)
         G, D = module.networks(options)

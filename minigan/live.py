@@ -104,5 +104,5 @@ def check_installed() -> None:
         import tensorboardX  # noqa: F401
     except ImportError:
         raise ValueError(
-            'tensorboard: tensorboardX is not installed: python -m pip install tensorboardX, or ".[tensorboard]"'
+            "tensorboard: tensorboardX is not installed: pip install tensorboardX, or minigan[tensorboard]"
         ) from None

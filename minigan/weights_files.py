@@ -50,6 +50,26 @@ def save_weights(
     replace_file(Path(path), weights_to_bytes(params, metadata))
 
 
+def save_npz(path: str | os.PathLike[str], params: Mapping[str, Array]) -> None:
+    """Write arrays into an .npz file, for NumPy and whoever else reads its format.
+
+    Args:
+        path: the file; an older one is replaced.
+        params: as for save_weights. The same arrays always make the same bytes.
+
+    Raises as save_weights.
+    """
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:  # numpy.savez would note the time
+        for name, a in (params.state_dict() if isinstance(params, Parameters) else params).items():
+            about = zipfile.ZipInfo(f"{name}.npy")
+            if about.filename != f"{name}.npy":
+                raise ValueError(f"name of an array: .npz has no place for {name!r}")
+            with archive.open(about, "w", force_zip64=True) as member:
+                npy.write_array(member, storable(name, a), allow_pickle=False)
+    replace_file(Path(path), stream.getvalue())
+
+
 def load_weights(path: str | os.PathLike[str], prefix: str = "") -> dict[str, np.ndarray]:
     """Read the arrays of a safetensors or .npz file.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from minigan.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +28,20 @@ def test_a_code_block_runs(block: str) -> None:
     if "samples" in names:  # the GAN of the README
         assert abs(names["samples"].mean() - 4.0) < 0.4
         assert abs(names["samples"].std() - 1.25) < 0.4
+
+
+def test_the_commands_of_the_page_on_training_work_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = re.findall(r"^python -m minigan .*$", (ROOT / "docs" / "training.md").read_text(), re.MULTILINE)
+    assert len(commands) == 10
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        words = command.removeprefix("python -m minigan ").split()
+        if words[-1].endswith(".pth") and importlib.util.find_spec("torch") is None:
+            continue
+        assert main(words) == 0, command
+    assert {path.name for path in tmp_path.iterdir()} >= {"runs", "digits.png", "digits.npz", "best", "netg.npz"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)

@@ -31,6 +31,7 @@ LEVELS = [
     {"training", "checkpoint", "torch_files", "live"},
     {"systems"},
     {"running"},
+    {"commands"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LEVELS) for name in names}

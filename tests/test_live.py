@@ -106,5 +106,5 @@ def test_a_full_disk_is_an_error_at_once_and_later_events_are_readable(tmp_path:
 
 def test_without_tensorboardx_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ValueError, match="tensorboard: tensorboardX is not installed: python -m pip install"):
+    with pytest.raises(ValueError, match="tensorboard: tensorboardX is not installed: pip install"):
         Live(tmp_path)

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as arrays_of
 import minigan
 from minigan import BatchNorm1d, Linear, Sequential
 from minigan.torch_files import load_pth, save_pth
-from minigan.weights_files import CheckpointError, load_weights, read_metadata, save_weights, weights_to_bytes
+from minigan.weights_files import CheckpointError, load_weights, read_metadata, save_npz, save_weights, weights_to_bytes
 from tests.damage import mutated
 from tests.memory import MEMORIES, examples, laid_out
 
@@ -52,6 +52,26 @@ def test_every_array_comes_back_with_its_dtype_shape_and_bits(tmp_path: Path, ar
     for name, a in arrays.items():
         assert_same(loaded[name], a)
         assert loaded[name].flags.writeable
+
+
+@given(st.dictionaries(names().filter(lambda name: "\0" not in name), any_array(), max_size=5))
+@examples(200)
+def test_an_npz_brings_every_array_back_and_is_the_same_bytes_each_time(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    for name in ("a.npz", "b.npz"):
+        save_npz(tmp_path / name, arrays)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    loaded = load_weights(tmp_path / "a.npz")
+    assert loaded.keys() == arrays.keys()
+    for name, a in arrays.items():
+        assert_same(loaded[name], a)
+
+
+def test_a_name_that_a_zip_would_cut_off_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"name of an array: .npz has no place for 'a.*b'"):
+        save_npz(tmp_path / "a.npz", {"a\0b": np.zeros(1)})
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.sampled_from(DTYPES), st.lists(st.integers(1, 4), min_size=1, max_size=4), MEMORIES)

@@ -37,7 +37,8 @@ class Sheets:
             return None
         rng = self._rng(2)
         z = walk(show.noise(rng, WALKS), show.noise(rng, WALKS), STEPS, show.between)
-        return sheet(_images(to_host(self.system.sample(z))), columns=STEPS, scale=2)
+        images = images_of(to_host(self.system.sample(z)))
+        return None if images is None else sheet(images, columns=STEPS, scale=2)
 
     def score(self, name: str, samples: int = 1000) -> float:
         """How far samples are from the data."""
@@ -47,9 +48,11 @@ class Sheets:
         return np.random.default_rng([self.system.options.seed, purpose])
 
 
-def _images(samples: np.ndarray) -> np.ndarray:
-    """(N, 784) -> (N, 1, 28, 28); images stay."""
-    return samples if samples.ndim == 4 else samples.reshape(-1, 1, 28, 28)
+def images_of(samples: np.ndarray) -> np.ndarray | None:
+    """Samples of any system as images (N, C, H, W): rows of 784 pixels are 28x28. None if they are plain numbers."""
+    if samples.ndim == 4:
+        return samples
+    return samples.reshape(-1, 1, 28, 28) if samples.shape[1] == 784 else None
 
 
 def draw_the_end(system: System, sheets: Sheets, folder: Folder, gif: bool) -> None:

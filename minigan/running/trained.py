@@ -6,29 +6,32 @@ best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from minigan.arrays import Array
-from minigan.checkpoint import Checkpoints
+from minigan.checkpoint import Checkpoints, load
 from minigan.layers import Sequential
 from minigan.parameters import Parameters
 from minigan.running.folder import Folder, options_from, read_about
 from minigan.sampling import Picked, apply, pick
 from minigan.systems import SYSTEMS
 from minigan.systems.system import Show
-from minigan.weights_files import CheckpointError
+from minigan.weights_files import CheckpointError, load_weights, read_metadata
 
 
 class Trained(NamedTuple):
-    """What a checkpoint of a run knows.
+    """What a checkpoint or a weight file of a run knows.
 
     name, options: the system's.
-    turn: at which the checkpoint was saved.
-    G, D, g, d: the networks and their numbers; g is the moving average of G if the run has one.
+    turn: at which it was saved.
+    G, D, g, d: the networks and their numbers; g is the moving average of G if the run has one. d is None if only G's
+        numbers are known.
     show: how samples are drawn and looked at.
     """
 
@@ -38,7 +41,7 @@ class Trained(NamedTuple):
     G: Sequential
     D: Sequential
     g: Parameters
-    d: Parameters
+    d: Parameters | None
     show: Show
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
@@ -46,34 +49,80 @@ class Trained(NamedTuple):
         return self.show.sample(self.G, self.g, self.show.noise(rng, n))
 
     def pick(self, rng: np.random.Generator, candidates: int = 512, keep: int = 64) -> Picked:
-        """Of many samples those that D finds most real; see `sampling.pick`."""
+        """Of many samples those that D finds most real; see `sampling.pick`. Raises ValueError if d is None."""
+        d = self.d
+        if d is None:
+            raise ValueError("candidates: there is no D here to choose among them: open the run's folder instead")
 
         def score(x: Array) -> Array:
-            return apply(self.D, self.d, x).reshape(len(x), -1).mean(1)
+            return apply(self.D, d, x).reshape(len(x), -1).mean(1)
 
         show = self.show
         return pick(lambda z: show.sample(self.G, self.g, z), score, show.noise, rng, candidates, keep, show.rows)
 
 
-def open_run(folder: str | os.PathLike[str], which: Literal["latest", "best"] = "latest") -> Trained:
-    """Open a run's latest checkpoint, or the one with the best score.
+def open_run(
+    folder: str | os.PathLike[str], which: Literal["latest", "best"] | int = "latest", average: bool = True
+) -> Trained:
+    """Open a checkpoint of a run.
+
+    Args:
+        folder: the run's.
+        which: the latest, the one with the best score, or that of a turn.
+        average: take the moving average of G, if the run has one, and not G itself.
 
     Raises:
-        CheckpointError: if there is no run or no such checkpoint in the folder, or it is not of this version's systems.
+        CheckpointError: if there is no run or no such checkpoint in the folder, it is damaged, or it is not of this
+            version's systems.
     """
     place = Folder(Path(folder))
     about = read_about(place)
-    if about["system"] not in SYSTEMS:
-        raise CheckpointError(f"{place.about}: expected one of {', '.join(SYSTEMS)}, got {about['system']!r}")
-    module = SYSTEMS[about["system"]]
+    module = _module(place.about, about["system"])
     checkpoints = Checkpoints(place.checkpoints)
-    found = checkpoints.latest() if which == "latest" else checkpoints.best()
-    if found is None:
-        raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
-    turn, state = found
-    options = options_from(module.Options, about["options"])
-    G, D = module.networks(options)
-    g, d = G.init(np.random.default_rng(0)), D.init(np.random.default_rng(0))
-    g.load_state_dict(state["average"]["params"] if "average" in state else state["G"])
-    d.load_state_dict(state["D"])
-    return Trained(about["system"], options, turn, G, D, g, d, module.show(options))
+    if isinstance(which, int):
+        if which not in checkpoints.steps():
+            there = ", ".join(map(str, checkpoints.steps())) or "none"
+            raise CheckpointError(f"{place.checkpoints}: there is no checkpoint of turn {which}; there are {there}")
+        turn, state = which, load(checkpoints.folder / f"step-{which:08d}")
+    else:
+        found = checkpoints.latest() if which == "latest" else checkpoints.best()
+        if found is None:
+            raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
+        turn, state = found
+    g = state["average"]["params"] if average and "average" in state else state["G"]
+    return _trained(place.about, module, about["options"], turn, g, state["D"])
+
+
+def open_weights(path: str | os.PathLike[str]) -> Trained:
+    """Open a weight file of a generator that a run left; it says itself how the network is built.
+
+    Raises:
+        CheckpointError: if there is no such file, it is broken, or not of a generator of this version's systems.
+    """
+    path = Path(path)
+    weights, about = load_weights(path), {} if path.suffix == ".npz" else read_metadata(path)
+    try:
+        name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
+    return _trained(path, _module(path, name), options, turn, weights, None)
+
+
+def _module(path: Path, name: str) -> ModuleType:
+    if name not in SYSTEMS:
+        raise CheckpointError(f"{path}: expected one of {', '.join(SYSTEMS)}, got {name!r}")
+    return SYSTEMS[name]
+
+
+def _trained(path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any) -> Trained:
+    name = module.__name__.rpartition(".")[2]
+    try:
+        options = options_from(module.Options, plain)
+        G, D = module.networks(options)
+        G_numbers, D_numbers = G.init(np.random.default_rng(0)), D.init(np.random.default_rng(0))
+        G_numbers.load_state_dict(g)
+        if d is not None:
+            D_numbers.load_state_dict(d)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: does not hold the networks of {name}: {error.args[0]}") from error
+    return Trained(name, options, turn, G, D, G_numbers, None if d is None else D_numbers, module.show(options))

@@ -8,6 +8,7 @@ times a second what the bar shows.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -155,7 +156,7 @@ class Training:
         due = n % self.checkpoint_every == 0
         if due or last:
             self._try("log", self.log.sync)
-            self._try("checkpoint", lambda: self._save(self._scored() if due else None))
+            self._try("checkpoint", lambda: self.save(self._scored() if due else None))
 
     def _record(self, record: dict[str, Any]) -> None:
         self._try("log", lambda: self.log.write(record))
@@ -176,7 +177,8 @@ class Training:
         self._record({"turn": self.turn, self.run.best: float(f"{score:.6g}")})
         return score
 
-    def _save(self, score: float | None) -> None:
+    def save(self, score: float | None = None) -> None:
+        """Write a checkpoint. Raises CheckpointError if it cannot be written, NotFiniteError if it must not be."""
         state = state_of(self.system, Progress(self.turn, self.log.length))
         where = first_not_finite(self.system, state)
         if where:
@@ -184,7 +186,10 @@ class Training:
         self.checkpoints.save(self.turn, state, score)
 
     def _save_weights(self, epoch: int | None) -> None:
-        system, about = self.system, {"system": self.system.name, "turn": str(self.turn)}
+        system = self.system
+        options = describe(system.name, system.options)["options"]
+        built = {name: value for name, value in options.items() if name not in system.free}
+        about = {"system": system.name, "options": json.dumps(built), "turn": str(self.turn)}
         save_weights(self.folder.weights("netg", epoch), system.G.params, about)
         save_weights(self.folder.weights("netd", epoch), system.D.params, about)
         if system.average:

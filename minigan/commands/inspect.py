@@ -1,0 +1,130 @@
+"""What a checkpoint, a weight file or a run holds, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from minigan.checkpoint import Checkpoints, load
+from minigan.commands.convert import counting, read_weights
+from minigan.running.folder import Folder, read_about
+from minigan.weights_files import CheckpointError, read_metadata
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a checkpoint, a weight file or a run holds: names, shapes, numbers, where it comes from.
+
+    Every byte of a checkpoint is checked. The exit status is 1 if anything is damaged.
+    """
+
+    path: tyro.conf.Positional[Path]
+    """a checkpoint's folder, a weight file (.safetensors, .npz, .pth), or a run's folder"""
+
+
+def inspect(o: Inspect) -> int:
+    """Carry it out; 0 if all is whole, 1 if something is damaged."""
+    if not o.path.exists():
+        raise ValueError(f"path: there is no {o.path}")
+    try:
+        if not o.path.is_dir():
+            show_weights(o.path)
+        elif Folder(o.path).about.exists():
+            return show_run(o.path)
+        elif any((o.path / name).exists() for name in ("manifest.json", "state.json")):
+            show_checkpoint(o.path)
+        else:
+            raise ValueError(f"path: expected the folder of a run or of a checkpoint, got {o.path}")
+    except CheckpointError as error:
+        print(f"damaged: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def show_weights(path: Path) -> None:
+    """A weight file. Raises as `read_weights`."""
+    arrays = read_weights("path", path)
+    print(path)
+    if path.suffix.lower() == ".safetensors":
+        for name, text in sorted(read_metadata(path).items()):
+            print(f"  {name}: {text}")
+    show_arrays(arrays)
+
+
+def show_checkpoint(path: Path) -> None:
+    """A checkpoint's folder. Raises CheckpointError."""
+    state = load(path)
+    print(path)
+    print("  whole: every file is as the manifest says")
+    score = json.loads((path / "manifest.json").read_bytes())["score"]
+    if score is not None:
+        print(f"  score: {score:g}")
+    for entry, value in state.items():
+        if (plain := without_arrays(value)) is not None:
+            print(f"  {entry}: {json.dumps(plain)}")
+    show_arrays(dict(sorted(arrays_in(state), key=lambda named: counting(named[0]))))
+
+
+def show_run(path: Path) -> int:
+    """A run's folder: each of its checkpoints, the newest whole one in full. Returns the exit status."""
+    about, checkpoints = read_about(Folder(path)), Checkpoints(Folder(path).checkpoints)
+    print(f"{path}: a run of {about['system']}")
+    for name, value in about["options"].items():
+        print(f"  {name}: {value}")
+    folders = [checkpoints.folder / f"step-{step:08d}" for step in checkpoints.steps()]
+    damaged = {}
+    for folder in folders:
+        try:
+            load(folder)
+        except CheckpointError as error:
+            damaged[folder] = error
+            print(f"damaged: {error}", file=sys.stderr)
+    whole = [folder for folder in folders if folder not in damaged]
+    print(f"  {len(whole)} of {len(folders)} checkpoints whole: {', '.join(folder.name for folder in whole)}")
+    if whole:
+        show_checkpoint(whole[-1])
+    return 1 if damaged else 0
+
+
+def show_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """A line for each: name, dtype, shape, how many numbers, least, mean and largest of them; and the totals."""
+    width = max(map(len, arrays), default=0)
+    print(f"  {'':<{width}}  {'dtype':<8} {'shape':<18} {'numbers':>11}  {'least':>11} {'mean':>11} {'largest':>11}")
+    for name, a in arrays.items():
+        print(f"  {name:<{width}}  {a.dtype!s:<8} {a.shape!s:<18} {a.size:>11,}  {range_of(a)}")
+    count, size = sum(a.size for a in arrays.values()), sum(a.nbytes for a in arrays.values())
+    print(f"  {len(arrays)} arrays, {count:,} numbers, {size:,} bytes")
+
+
+def range_of(a: np.ndarray) -> str:
+    """Least, mean and largest of the finite numbers, and how many are not finite."""
+    finite = a[np.isfinite(a)]
+    if finite.size == 0:
+        return f"{a.size} not finite" if a.size else ""
+    told = f"{finite.min():>11.4g} {finite.mean(dtype=np.float64):>11.4g} {finite.max():>11.4g}"
+    return told if finite.size == a.size else f"{told}  {a.size - finite.size} not finite"
+
+
+def arrays_in(value: Any, place: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """(place, array) for every array of a state, as ("G/main.0.weight", ...)."""
+    if isinstance(value, np.ndarray):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from arrays_in(item, f"{place}/{key}" if place else str(key))
+
+
+def without_arrays(value: Any) -> Any:
+    """A state's plain data, without the arrays and what holds nothing else; None if nothing is left."""
+    if isinstance(value, np.ndarray):
+        return None
+    if isinstance(value, dict):
+        return {key: left for key, item in value.items() if (left := without_arrays(item)) is not None} or None
+    return value

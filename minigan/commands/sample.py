@@ -1,0 +1,110 @@
+"""Samples of a generator as a sheet, as single pictures, or as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from minigan.arrays import to_host
+from minigan.running.pictures import images_of
+from minigan.running.trained import Trained, open_run, open_weights
+from minigan.sheets import save_picture, save_sheet, to_bytes
+from minigan.weights_files import save_npz
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw samples with the generator of a run.
+
+    The same seed draws the same samples. No data are needed, and nothing of the run is changed.
+    """
+
+    source: tyro.conf.Positional[Path]
+    """a run's folder, or a weight file of a generator that a run left"""
+    n: int = 64
+    """how many samples"""
+    seed: int = 0
+    """of the noise"""
+    output: Path = Path("samples.png")
+    """a .png or .jpg for a sheet, an .npz for the numbers, or a new folder for single pictures"""
+    columns: int | None = None
+    """of the sheet; as square as it can be, if not given"""
+    checkpoint: Literal["latest", "best"] | int = "latest"
+    """of the run: latest, best, or a turn that has one"""
+    ema: bool = True
+    """draw from the moving average of G, if the run has one; --no-ema: from G itself"""
+    candidates: int | None = None
+    """draw so many, and keep the n that D finds most real"""
+
+
+def sample(o: Sample) -> int:
+    """Carry it out; 0."""
+    for name in ("n", "columns", "candidates"):
+        if getattr(o, name) is not None and getattr(o, name) < 1:
+            raise ValueError(f"{name}: expected at least 1, got {getattr(o, name)}")
+    if o.seed < 0:
+        raise ValueError(f"seed: expected at least 0, got {o.seed}")
+    if o.candidates is not None and o.candidates < o.n:
+        raise ValueError(f"candidates: expected at least n, {o.n}, got {o.candidates}")
+    write = writer(o)
+    trained = open_source(o)
+    rng, scores = np.random.default_rng(o.seed), {}
+    if o.candidates is None:
+        samples = to_host(trained.sample(rng, o.n))
+    else:
+        picked = trained.pick(rng, o.candidates, o.n)
+        samples, scores = to_host(picked.samples), {"scores": to_host(picked.scores)}
+    write(o, trained, samples, scores)
+    print(f"{o.n} samples of {trained.name} after {trained.turn} turns: {o.output}")
+    return 0
+
+
+def open_source(o: Sample) -> Trained:
+    """The networks to draw with. Raises CheckpointError or ValueError."""
+    if not o.source.is_dir():
+        return open_weights(o.source)
+    return open_run(o.source, o.checkpoint, average=o.ema)
+
+
+def writer(o: Sample) -> Any:
+    """How samples get to o.output, by its ending, known before any are drawn. Raises ValueError."""
+    if not o.output.absolute().parent.is_dir():
+        raise ValueError(f"output: there is no folder for {o.output}")
+    suffix = o.output.suffix.lower()
+    if suffix in (".png", ".jpg", ".jpeg"):
+        return write_sheet
+    if suffix == ".npz":
+        return write_numbers
+    if suffix:
+        raise ValueError(f"output: expected a .png, .jpg or .npz file or a folder, got {o.output}")
+    if o.output.exists() and (not o.output.is_dir() or any(o.output.iterdir())):
+        raise ValueError(f"output: expected a new or empty folder, got {o.output}")
+    return write_folder
+
+
+def write_sheet(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+    """All of them in one picture; numbers as the picture that their system makes of them."""
+    images = images_of(samples)
+    if images is None:
+        save_picture(o.output, trained.show.picture(samples))
+    else:
+        save_sheet(o.output, images, o.columns)
+
+
+def write_folder(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+    """0000.png, 0001.png, ..., pixel for pixel."""
+    images = images_of(samples)
+    if images is None:
+        raise ValueError(f"output: samples of {trained.name} are numbers, not pictures: write them into an .npz file")
+    o.output.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(to_bytes(images).transpose(0, 2, 3, 1)):  # (N, C, H, W) -> (N, H, W, C)
+        save_picture(o.output / f"{i:04d}.png", image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def write_numbers(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
+    """Arrays `samples`, as G makes them, and `scores` if D was asked."""
+    save_npz(o.output, {"samples": samples, **scores})

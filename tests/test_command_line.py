@@ -1,0 +1,380 @@
+"""python -m minigan: every command from end to end on tiny runs, and every mistake one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minigan import running
+from minigan.__main__ import main
+from minigan.checkpoint import load
+from minigan.running import Run, open_run, train
+from minigan.sampling import apply
+from minigan.sheets import sheet, to_bytes
+from minigan.weights_files import load_weights, read_metadata, save_weights
+from tests.small_systems import build
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny runs of three systems: conv with an average, checkpoints of turns 6, 12, 18 and 24 and the best of them."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(build("toy", folder), Run(folder / "toy", gif=False))
+    train(build("mnist_mlp", folder), Run(folder / "mlp", gif=False))
+    conv = build("mnist_conv", folder, average=0.5)
+    train(conv, Run(folder / "conv", gif=False, keep=4, best="frechet"))
+    return folder
+
+
+def _run(*arguments: Any) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def _expected(runs: Path, name: str, n: int, seed: int = 0, **which: Any) -> np.ndarray:
+    return open_run(runs / name, **which).sample(np.random.default_rng(seed), n)
+
+
+# --- train ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["mnist-mlp", "mnist_mlp"])
+def test_train_is_the_systems_own_command_line(
+    spelling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--images", "20", "--batch", "8", "--widths", "4", "4", "--epochs", "2", "--output", tmp_path / "run"]
+    assert _run("train", spelling, *small, "--stop-after", 3) == 0
+    assert f"python -m minigan train {spelling} --output {tmp_path / 'run'} --resume" in capsys.readouterr().out
+    assert _run("train", spelling, "--output", tmp_path / "run", "--resume") == 0
+    assert open_run(tmp_path / "run").turn == 4
+
+
+def test_train_passes_on_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("train", "toy", "--output", tmp_path, "--d-lr", -1) == 2
+    assert capsys.readouterr().err == "error: d_lr: expected a finite number > 0, got -1.0\n"
+
+
+@pytest.mark.parametrize("system", ["toy", "mnist-mlp", "mnist-conv", "dcgan"])
+def test_help_of_a_system_shows_its_options(system: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        _run("train", system, "--help")
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--seed", "--resume", f"python -m minigan train {system}"))
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["train", "lstm"], ["paint"], [], ["train", "--resume", "toy"]])
+def test_an_unknown_command_or_system_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "--help" in capsys.readouterr().err
+
+
+def test_help_names_every_command() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "minigan", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(command in shown for command in ("train", "sample", "inspect", "convert"))
+
+
+# --- sample ---------------------------------------------------------------------------------------------------------
+
+
+def test_samples_as_a_sheet_are_those_of_the_latest_checkpoint(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    assert _run("sample", runs / "conv", "--n", 6, "--columns", 3, "--seed", 5, "--output", out) == 0
+    expected = sheet(_expected(runs, "conv", 6, seed=5), columns=3, scale=512 // (3 * 28))
+    np.testing.assert_array_equal(_pixels(out), expected)
+
+
+def test_samples_as_single_pictures_have_the_generators_own_pixels(runs: Path, tmp_path: Path) -> None:
+    assert _run("sample", runs / "mlp", "--n", 3, "--output", tmp_path / "new") == 0
+    files = sorted((tmp_path / "new").iterdir())
+    assert [file.name for file in files] == ["0000.png", "0001.png", "0002.png"]
+    expected = to_bytes(_expected(runs, "mlp", 3)).reshape(3, 28, 28)
+    np.testing.assert_array_equal(np.stack([_pixels(file) for file in files]), expected)
+
+
+def test_samples_as_numbers_are_what_the_generator_said(runs: Path, tmp_path: Path) -> None:
+    assert _run("sample", runs / "toy", "--n", 100, "--output", tmp_path / "a.npz") == 0
+    with np.load(tmp_path / "a.npz") as numbers:
+        assert numbers.files == ["samples"]
+        np.testing.assert_array_equal(numbers["samples"], _expected(runs, "toy", 100))
+
+
+def test_a_sheet_of_plain_numbers_is_the_picture_that_their_system_makes(runs: Path, tmp_path: Path) -> None:
+    assert _run("sample", runs / "toy", "--output", tmp_path / "a.png") == 0
+    trained = open_run(runs / "toy")
+    expected = trained.show.picture(trained.sample(np.random.default_rng(0), 64))
+    np.testing.assert_array_equal(_pixels(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "which"),
+    [
+        (["--checkpoint", "12"], {"which": 12}),
+        (["--checkpoint", "best"], {"which": "best"}),
+        (["--no-ema"], {"average": False}),
+    ],
+)
+def test_another_checkpoint_or_the_generator_itself_may_be_asked_for(
+    said: list[str], which: dict[str, Any], runs: Path, tmp_path: Path
+) -> None:
+    assert _run("sample", runs / "conv", "--n", 2, "--output", tmp_path / "a.npz", *said) == 0
+    with np.load(tmp_path / "a.npz") as numbers:
+        np.testing.assert_array_equal(numbers["samples"], _expected(runs, "conv", 2, **which))
+
+
+def test_the_average_and_the_generator_are_the_numbers_of_the_checkpoint(runs: Path) -> None:
+    state = load(runs / "conv" / "checkpoints" / "step-00000012")
+    for average, expected in [(True, state["average"]["params"]), (False, state["G"])]:
+        _assert_same(open_run(runs / "conv", 12, average).g.state_dict(), expected)
+    assert not np.array_equal(state["average"]["params"]["0.weight"], state["G"]["0.weight"])
+
+
+def test_the_best_checkpoint_is_the_one_with_the_lowest_score(runs: Path) -> None:
+    records = map(json.loads, (runs / "conv" / "log.jsonl").read_text().splitlines())
+    scores = {record["frechet"]: record["turn"] for record in records if "frechet" in record}
+    assert open_run(runs / "conv", "best").turn == scores[min(scores)]
+
+
+def test_of_many_candidates_those_stay_that_d_finds_most_real(runs: Path, tmp_path: Path) -> None:
+    assert _run("sample", runs / "mlp", "--n", 3, "--candidates", 20, "--output", tmp_path / "a.npz") == 0
+    trained = open_run(runs / "mlp")
+    assert trained.d is not None
+    all_of_them = trained.sample(np.random.default_rng(0), 20)
+    scores = apply(trained.D, trained.d, all_of_them)[:, 0]
+    with np.load(tmp_path / "a.npz") as numbers:
+        np.testing.assert_allclose(numbers["scores"], np.sort(scores)[:-4:-1], rtol=1e-6)
+        np.testing.assert_allclose(numbers["samples"], all_of_them[np.argsort(-scores)[:3]], rtol=1e-5, atol=1e-6)
+
+
+def test_a_weight_file_of_a_run_knows_how_its_generator_is_built(runs: Path, tmp_path: Path) -> None:
+    moved = shutil.copy(runs / "conv" / "weights" / "netg_average.safetensors", tmp_path / "anywhere.safetensors")
+    assert _run("sample", moved, "--n", 2, "--output", tmp_path / "a.npz") == 0
+    with np.load(tmp_path / "a.npz") as numbers:
+        np.testing.assert_array_equal(numbers["samples"], _expected(runs, "conv", 2))
+
+
+@pytest.mark.parametrize(
+    ("run", "said", "message"),
+    [
+        ("mlp", ["--n", "0"], "n: expected at least 1, got 0"),
+        ("mlp", ["--seed", "-1"], "seed: expected at least 0, got -1"),
+        ("mlp", ["--candidates", "3"], "candidates: expected at least n, 64, got 3"),
+        ("mlp", ["--output", "a.bmq"], "output: expected a .png, .jpg or .npz file or a folder, got a.bmq"),
+        ("mlp", ["--output", "no/a.png"], "output: there is no folder for no/a.png"),
+        ("mlp", ["--checkpoint", "7"], "there is no checkpoint of turn 7; there are 12, 18, 24"),
+        ("mlp", ["--checkpoint", "best"], "there is no best checkpoint"),
+        ("toy", ["--output", "new"], "output: samples of toy are numbers, not pictures: write them into an .npz file"),
+        ("none", [], "there is no such file"),
+        ("mlp/weights/netg.safetensors", ["--candidates", "99"], "candidates: there is no D here to choose among them"),
+        ("mlp/weights/netd.safetensors", [], "does not hold the networks of mnist_mlp: state_dict does not fit"),
+        ("mlp/log.jsonl", [], "not a safetensors file"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused_in_one_line(
+    run: str,
+    said: list[str],
+    message: str,
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run("sample", runs / run, *said) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert message in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_single_pictures_do_not_go_into_a_folder_that_holds_something(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("precious")
+    assert _run("sample", runs / "mlp", "--output", tmp_path) == 2
+    assert capsys.readouterr().err == f"error: output: expected a new or empty folder, got {tmp_path}\n"
+
+
+def test_weights_that_do_not_say_where_they_are_from_cannot_be_sampled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_weights(tmp_path / "a.safetensors", {"w": np.zeros(2)})
+    assert _run("sample", tmp_path / "a.safetensors") == 2
+    assert "a.safetensors: does not say which system's weights it holds" in capsys.readouterr().err
+    options = json.dumps({"colour": "blue"})
+    save_weights(tmp_path / "b.safetensors", {"w": np.zeros(2)}, {"system": "toy", "options": options, "turn": "1"})
+    assert _run("sample", tmp_path / "b.safetensors") == 2
+    assert "b.safetensors: does not hold the networks of toy: run.json: unknown options" in capsys.readouterr().err
+
+
+# --- inspect --------------------------------------------------------------------------------------------------------
+
+
+def test_inspect_shows_arrays_ranges_totals_and_where_weights_come_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = {
+        "main.10.weight": np.array([[1.0, 2.0, 6.0]], np.float32),
+        "main.2.bias": np.array([math_nan := float("nan"), 2.0, -math_nan]),
+        "none": np.zeros((0, 3), np.float32),
+        "seen": np.array(7),
+    }
+    save_weights(tmp_path / "a.safetensors", weights, {"source": "a test"})
+    assert _run("inspect", tmp_path / "a.safetensors") == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "source: a test" in shown
+    assert shown[-5:] == [
+        "main.2.bias float64 (3,) 3 2 2 2 2 not finite",
+        "main.10.weight float32 (1, 3) 3 1 3 6",
+        "none float32 (0, 3) 0",
+        "seen int64 () 1 7 7 7",
+        "4 arrays, 7 numbers, 44 bytes",
+    ]
+
+
+def test_inspect_shows_a_checkpoint_and_that_it_is_whole(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("inspect", runs / "conv" / "checkpoints" / "step-00000012") == 0
+    shown = capsys.readouterr().out
+    assert "whole: every file is as the manifest says" in shown
+    assert '"turn": 12' in shown
+    assert all(f"\n  {name} " in shown for name in ("G/0.weight", "D/0.weight", "average/params/0.weight"))
+    assert "\n  score: " in shown
+
+
+def test_inspect_shows_a_run_and_its_newest_checkpoint(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("inspect", runs / "mlp") == 0
+    shown = capsys.readouterr().out
+    assert "a run of mnist_mlp" in shown
+    assert "\n  widths: [6, 7]\n" in shown
+    assert "3 of 3 checkpoints whole: step-00000012, step-00000018, step-00000024" in shown
+    assert str(runs / "mlp" / "checkpoints" / "step-00000024") in shown
+
+
+def test_inspect_reports_what_is_damaged_with_exit_status_1(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "mlp", tmp_path / "run")
+    broken = run / "checkpoints" / "step-00000024" / "G.safetensors"
+    data = bytearray(broken.read_bytes())
+    data[-1] ^= 1
+    broken.write_bytes(data)
+    for path in (broken.parent, run):
+        assert _run("inspect", path) == 1
+        told = capsys.readouterr()
+        assert told.err.startswith(f"damaged: {broken}: ")
+        assert told.err.count("\n") == 1
+    assert "2 of 3 checkpoints whole: step-00000012, step-00000018" in told.out
+    assert str(run / "checkpoints" / "step-00000018") in told.out
+
+    broken.write_bytes(data[:100])
+    assert _run("inspect", broken) == 1
+    assert capsys.readouterr().err.startswith(f"damaged: {broken}: not a safetensors file")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("none", "path: there is no"),
+        (".", "path: expected the folder of a run or of a checkpoint, got"),
+        ("mlp/log.jsonl", "path: expected a file ending in .safetensors, .npz, .pth, .pt, got"),
+    ],
+)
+def test_what_cannot_be_inspected_is_refused_in_one_line(
+    path: str, message: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("inspect", runs / path) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+# --- convert --------------------------------------------------------------------------------------------------------
+
+
+def _assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    for name, array in a.items():
+        assert (array.dtype, array.shape) == (b[name].dtype, b[name].shape)
+        np.testing.assert_array_equal(array, b[name])
+
+
+def test_weights_go_to_npz_and_back_unchanged_and_say_where_they_were(runs: Path, tmp_path: Path) -> None:
+    start = runs / "conv" / "weights" / "netg.safetensors"
+    assert _run("convert", start, tmp_path / "b.npz") == 0
+    assert _run("convert", tmp_path / "b.npz", tmp_path / "c.safetensors") == 0
+    assert _run("convert", start, tmp_path / "d.safetensors") == 0
+    for name in ("b.npz", "c.safetensors", "d.safetensors"):
+        _assert_same(load_weights(tmp_path / name), load_weights(start))
+    assert read_metadata(tmp_path / "c.safetensors")["converted_from"] == "b.npz"
+    assert read_metadata(tmp_path / "d.safetensors")["system"] == "mnist_conv"
+    with np.load(tmp_path / "b.npz", allow_pickle=False) as archive:
+        assert "0.weight" in archive.files
+
+
+def test_weights_go_to_pytorch_and_back_unchanged(runs: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    start = runs / "conv" / "weights" / "netg.safetensors"
+    assert _run("convert", start, tmp_path / "b.pth") == 0
+    assert _run("convert", tmp_path / "b.pth", tmp_path / "c.safetensors") == 0
+    _assert_same(load_weights(tmp_path / "c.safetensors"), load_weights(start))
+    state = torch.load(tmp_path / "b.pth", weights_only=True)
+    assert list(state)[-1].startswith("10.")  # main.2 before main.10
+    _assert_same({name: tensor.numpy() for name, tensor in state.items()}, load_weights(start))
+    assert _run("inspect", tmp_path / "b.pth") == 0
+
+
+def test_without_pytorch_one_line_says_so(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert _run("convert", runs / "mlp" / "weights" / "netg.safetensors", tmp_path / "b.pth") == 2
+    assert capsys.readouterr().err.startswith("error: .pth files need PyTorch: pip install torch")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_converted_is_refused_in_one_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = runs / "mlp" / "weights" / "netg.safetensors"
+    before = start.read_bytes()
+    for source, target, message in [
+        (start, tmp_path / "a.onnx", "target: expected a file ending in .safetensors, .npz, .pth, .pt, got"),
+        (runs / "mlp" / "log.jsonl", tmp_path / "a.npz", "source: expected a file ending in"),
+        (start, start, "target: expected another file than the source"),
+        (tmp_path / "none.npz", tmp_path / "a.npz", f"{tmp_path / 'none.npz'}: there is no such file"),
+        (start, tmp_path / "no" / "a.npz", f"{tmp_path / 'no' / 'a.npz'}: could not be written"),
+    ]:
+        assert _run("convert", source, target) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: {message}")
+        assert told.count("\n") == 1
+    assert start.read_bytes() == before
+
+
+def test_ctrl_c_ends_a_command_in_one_word(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running.trained.Trained, "sample", interrupted)
+    assert _run("sample", runs / "mlp") == 130
+    assert capsys.readouterr().err == "stopped\n"

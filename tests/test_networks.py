@@ -100,10 +100,21 @@ def test_losses_and_gradients_on_the_kernels_are_those_of_the_plain_code(
     _compare_codes(*NARROW[name], rows=5, dtype=dtype, tolerance=tolerance)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-3), (np.float64, 1e-9)])
-def test_a_dcgan_wide_enough_for_every_kernel_gives_the_plain_codes_gradients(dtype: Any, tolerance: float) -> None:
+def test_a_dcgan_wide_enough_for_every_kernel_gives_the_plain_codes_gradients() -> None:
     G, D = dcgan.generator(6, 32), dcgan.discriminator(32)
-    _compare_codes(G, D, 6, (3, 96, 96), rows=3, dtype=dtype, tolerance=tolerance)
+    _compare_codes(G, D, 6, (3, 96, 96), rows=3, dtype=np.float64, tolerance=1e-9)
+
+
+def test_in_float32_it_is_as_near_to_float64_as_rounding_allows() -> None:
+    """In the median of five draws: where one of 500,000 activations changes sides of its kink, errors are 1e-3."""
+    G, D = dcgan.generator(6, 32), dcgan.discriminator(32)
+    worst = []
+    for seed in range(5):
+        fast = _both_steps(G, D, 6, (3, 96, 96), 3, np.float32, seed)
+        with kernels.plain():
+            exact = _both_steps(G, D, 6, (3, 96, 96), 3, np.float64, seed)
+        worst.append(max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(fast, exact, strict=True)))
+    assert sorted(worst)[2] < 5e-6
 
 
 @pytest.mark.parametrize(("padding", "pixels"), [(2, 28), (0, 32)])
@@ -138,21 +149,24 @@ def test_lenet_learns_to_tell_where_a_blob_is() -> None:
 def _compare_codes(
     G: Sequential, D: Sequential, noise: int, image: tuple[int, ...], rows: int, dtype: Any, tolerance: float
 ) -> None:
-    rng = np.random.default_rng(0)
-    start = G.init(rng, dtype), D.init(rng, dtype)
-    x, z = rng.uniform(-1.0, 1.0, (rows, *image)).astype(dtype), rng.normal(size=(rows, noise)).astype(dtype)
-    objective = objectives.non_saturating_with_logits
-
-    def both_steps() -> list[np.ndarray]:
-        g, d = (p.copy() for p in start)
-        (on_d, _), of_d = value_and_grad(d_loss, has_aux=True)(d, D, objective, x, G(g, z))
-        on_g, of_g = value_and_grad(g_loss)(g, G, Player(D, d, None), objective, z)
-        buffers = [b for p in (g, d) for b in p.buffers.values()]
-        return [on_d, on_g, *of_d.values(), *of_g.values(), *buffers]
-
-    fast = both_steps()
+    fast = _both_steps(G, D, noise, image, rows, dtype)
     with kernels.plain():
-        expected = both_steps()
+        expected = _both_steps(G, D, noise, image, rows, dtype)
     for a, b in zip(fast, expected, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
+
+
+def _both_steps(
+    G: Sequential, D: Sequential, noise: int, image: tuple[int, ...], rows: int, dtype: Any, seed: int = 0
+) -> list[np.ndarray]:
+    """Losses, gradients and buffers of a step of D and one of G; the same float32 numbers in every dtype."""
+    rng = np.random.default_rng(seed)
+    g, d = G.init(rng, np.float32).astype(dtype), D.init(rng, np.float32).astype(dtype)
+    x = rng.uniform(-1.0, 1.0, (rows, *image)).astype(np.float32).astype(dtype)
+    z = rng.normal(size=(rows, noise)).astype(np.float32).astype(dtype)
+    objective = objectives.non_saturating_with_logits
+    (on_d, _), of_d = value_and_grad(d_loss, has_aux=True)(d, D, objective, x, G(g, z))
+    on_g, of_g = value_and_grad(g_loss)(g, G, Player(D, d, None), objective, z)
+    buffers = [b for p in (g, d) for b in p.buffers.values()]
+    return [on_d, on_g, *of_d.values(), *of_g.values(), *buffers]

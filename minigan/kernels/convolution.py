@@ -21,6 +21,7 @@ from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
 from minigan.kernels.pool import parallel_for
+from minigan.kernels.products import multiply, row_major, sum_products
 from minigan.kernels.scratch import empty, scratch
 from minigan.kernels.weights import once
 
@@ -53,7 +54,7 @@ def conv2d(
         return k4s2.conv2d(x, once(k4s2.transform_weight, weight), bias, activation, slope)
     x = channels_last(x)
     K = kh * kw * C
-    w = channels_last(weight).reshape(O, K)
+    w = row_major(channels_last(weight).reshape(O, K).T)
     y = empty((N, OH, OW, O), x.dtype)
     finish = finisher(bias, activation, slope)
     vertical, horizontal = _forward_axes((kh, kw), geometry)
@@ -62,7 +63,7 @@ def conv2d(
     def body(i: int) -> None:
         n0, n1, q0, q1 = parts[i]
         out = y[n0:n1, q0:q1].reshape(-1, O)
-        np.matmul(patches(x, parts[i], OW, vertical, horizontal), w.T, out=out)
+        multiply(patches(x, parts[i], OW, vertical, horizontal), w, out)
         finish(out)
 
     parallel_for(len(parts), body)
@@ -130,29 +131,28 @@ def conv2d_weight_grad(
     groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
     rows = max(_GRAD_ROWS, _GRAD_COLUMNS // (group * kw * C))
     n_strips = min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N)
-    thin = kw * C < OW  # then the columns are taps-first, and their product is faster transposed
-    sums = scratch("weight_grad", (n_strips, kh, kw * C, O) if thin else (n_strips, O, kh, kw * C), x.dtype)
-    if thin:
-        sums = sums.transpose(0, 3, 1, 2)
+    sums = scratch("weight_grad", (n_strips, kh, kw * C, O), x.dtype)
 
     def body(i: int) -> None:
         strip, (k0, k1) = i // len(groups), groups[i % len(groups)]
-        out = sums[strip, :, k0:k1].reshape(O, -1)
+        out = sums[strip, k0:k1].reshape(-1, O)
         axis = vertical._replace(start=vertical.start + k0 * vertical.step, taps=k1 - k0)
         n0, n1 = strip * N // n_strips, (strip + 1) * N // n_strips
         for j, tile in enumerate(_grad_tiles(n0, n1, OH, OW, rows)):
             g = dy[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
             columns = patches(x, tile, OW, axis, horizontal)
             if j == 0:
-                np.matmul(g.T, columns, out=out)
+                sum_products(columns.T, g, out)
             else:
-                product = scratch("product", out.shape[::-1] if thin else out.shape, x.dtype)
-                out += np.matmul(g.T, columns, out=product.T if thin else product)
+                product = scratch("product", out.shape, x.dtype)
+                sum_products(columns.T, g, product)
+                out += product
 
     parallel_for(n_strips * len(groups), body)
-    dw = empty(sums.shape[1:], x.dtype)
-    np.sum(sums, axis=0, out=dw)
-    return channels_first(dw.reshape(O, kh, kw, C))
+    dw = empty((O, kh, kw, C), x.dtype)
+    # kh*kw*C, O -> O, kh*kw*C
+    dw.reshape(O, -1)[...] = sums.sum(axis=0).reshape(-1, O).T
+    return channels_first(dw)
 
 
 def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:

@@ -21,6 +21,7 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.geometry import Geometry, Pair
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.products import multiply, row_major
 from minigan.kernels.scratch import scratch
 
 _SCATTER_ROWS = 1024  # rows of one product
@@ -40,7 +41,7 @@ def interleave_phases(
     horizontal = _phases(W, kw, sw, pw, dw)
     # (O, kh, kw, C) -> (taps, taps, O, C) -> (K, C)
     matrices = {
-        (a.first, b.first): w[:, a.taps][:, :, b.taps].transpose(1, 2, 0, 3).reshape(-1, C)
+        (a.first, b.first): row_major(w[:, a.taps][:, :, b.taps].transpose(1, 2, 0, 3).reshape(-1, C))
         for a in vertical
         for b in horizontal
     }
@@ -58,7 +59,7 @@ def interleave_phases(
                 flat = out.reshape(-1, C)
                 if a.taps and b.taps:
                     columns = patches(dy, Tile(n0, n1, q0, q1), b.pixels, a.axis, b.axis)
-                    np.matmul(columns, matrices[a.first, b.first], out=flat)
+                    multiply(columns, matrices[a.first, b.first], flat)
                 else:
                     flat[...] = 0
                 finish(flat)
@@ -78,7 +79,7 @@ def scatter_rows(
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     (sh, sw), (ph, pw), (dh, dw) = geometry
     height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
-    matrices = w.transpose(1, 0, 2, 3).reshape(kh, O, kw * C)
+    matrices = [row_major(w[:, ky].reshape(O, kw * C)) for ky in range(kh)]
     n_tiles = -(-N // max(1, _SCATTER_ROWS // (OH * OW)))
 
     def body(i: int) -> None:
@@ -88,7 +89,7 @@ def scatter_rows(
         image = scratch("image", (n1 - n0, height, width, C), dy.dtype)
         image[...] = 0
         for ky in range(kh):
-            np.matmul(rows, matrices[ky], out=shares.reshape(-1, kw * C))
+            multiply(rows, matrices[ky], shares.reshape(-1, kw * C))
             lines = image[:, ky * dh : ky * dh + (OH - 1) * sh + 1 : sh]
             for ox in range(OW):
                 lines[:, :, ox * sw : ox * sw + (kw - 1) * dw + 1 : dw] += shares[:, :, ox]
@@ -109,14 +110,14 @@ def scatter_planes(
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     (sh, sw), (ph, pw), (dh, dw) = geometry
     height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
-    matrix = w.reshape(O, kh * kw * C)
+    matrix = row_major(w.reshape(O, kh * kw * C))
     n_tiles = -(-N // max(1, tiles(N, OH, OW, kh * kw * C, dy.itemsize)[0].n1))
 
     def body(i: int) -> None:
         n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
         n = n1 - n0
         shares = scratch("columns", (kh, kw, C, n, OH, OW), dy.dtype)
-        np.matmul(matrix.T, dy[n0:n1].reshape(-1, O).T, out=shares.reshape(kh * kw * C, -1))
+        multiply(dy[n0:n1].reshape(-1, O), matrix, shares.reshape(kh * kw * C, -1).T)
         planes = scratch("planes", (C, n, height, width), dy.dtype)
         planes[...] = 0
         for ky in range(kh):

@@ -26,7 +26,7 @@ from minigan.kernels.scratch import empty, scratch
 from minigan.kernels.weights import once
 
 _SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
-_SCATTER_SHARE = 0.7  # at most this share of the products that phases need, and it is scattered in rows
+_GATHER_SHARE = 0.7  # at most this share of the products that phases need, and only its rows are scattered
 _GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
 _GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
 _GRAD_STRIPS = 8  # sums over parts of the batch, added in order: the same bits on any number of threads
@@ -101,8 +101,8 @@ def conv2d_input_grad(
         input_gradient.spread_pixel(dy, w, dx, finish)
     elif C <= _SCATTER_CHANNELS:
         input_gradient.scatter_planes(dy, w, dx, geometry, finish)
-    elif OH * OW * stride[0] * stride[1] < _SCATTER_SHARE * H * W:
-        input_gradient.scatter_rows(dy, w, dx, geometry, finish)
+    elif OH * OW * stride[0] * stride[1] < _GATHER_SHARE * H * W and dilation[1] == 1:
+        input_gradient.gather_columns(dy, w, dx, geometry, finish)
     else:
         input_gradient.interleave_phases(dy, w, dx, geometry, finish)
     return channels_first(dx)

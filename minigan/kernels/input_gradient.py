@@ -5,8 +5,8 @@
 interleave_phases gathers: with stride s, the pixels iy of one residue modulo s (a phase) read dy without
 gaps, by the taps ky of one residue, so dx is s*s interleaved convolutions of stride 1. Its products are the
 fattest, so it is the rule. The others scatter: where dy is much smaller than dx, as after a large kernel
-without padding, phases would mostly multiply the zeros around dy; with few channels C their products are
-thin; and one pixel of dy is one product.
+without padding, phases would mostly multiply the zeros around dy (gather_columns); with few channels C their
+products are thin; and one pixel of dy is one product.
 
 Everything here is channels-last: dy (N, OH, OW, O), w (O, kh, kw, C), dx (N, H, W, C), which is written.
 """
@@ -24,7 +24,7 @@ from minigan.kernels.pool import get_num_threads, parallel_for
 from minigan.kernels.products import multiply, row_major
 from minigan.kernels.scratch import scratch
 
-_SCATTER_ROWS = 1024  # rows of one product
+_GATHER_ROWS = 256  # rows (n, oy) of one product
 
 
 def interleave_phases(
@@ -68,32 +68,49 @@ def interleave_phases(
     parallel_for(len(parts), body)
 
 
-def scatter_rows(
+def gather_columns(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
     geometry: Geometry,
     finish: Finish,
 ) -> None:
-    """A row of taps turns a pixel of dy into a share of dx kw pixels wide; they are added by columns ox."""
+    """Columns of dx are gathered, rows scattered; horizontally without dilation.
+
+        shares[n,oy,ix,ky,c] = sum over kx, o   dy[n,oy,ox,o] w[o,ky,kx,c]        ix = ox*s - p + kx
+        dx[n,iy,ix,c]        = sum over ky      shares[n,oy,ix,ky,c]              iy = oy*s - p + ky*d
+
+    The ox that reach one ix are neighbours, so they are a slice of dy's rows and are multiplied where they lie; what
+    lies outside of dy is not multiplied at all. The shares of one oy are added to kh lines, which are neighbours in an
+    image that holds its columns one after the other.
+    """
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     (sh, sw), (ph, pw), (dh, dw) = geometry
-    height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
-    matrices = [row_major(w[:, ky].reshape(O, kw * C)) for ky in range(kh)]
-    n_tiles = -(-N // max(1, _SCATTER_ROWS // (OH * OW)))
+    height, _ = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    horizontal = _phases(W, kw, sw, pw, dw)
+    # (O, kh, taps, C) -> (taps*O, kh*C)
+    matrices = [row_major(w[:, :, phase.taps].transpose(2, 0, 1, 3).reshape(-1, kh * C)) for phase in horizontal]
+    n_tiles = max(-(-N * OH // _GATHER_ROWS), min(N, get_num_threads()))
 
     def body(i: int) -> None:
         n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        rows = dy[n0:n1].reshape(-1, O)
-        shares = scratch("shares", (n1 - n0, OH, OW, kw, C), dy.dtype)
-        image = scratch("image", (n1 - n0, height, width, C), dy.dtype)
+        rows = dy[n0:n1].reshape(-1, OW * O)
+        shares = scratch("shares", (n1 - n0, OH, W, kh, C), dy.dtype)
+        columns = shares.reshape(len(rows), W, kh * C)
+        for phase, matrix in zip(horizontal, matrices, strict=True):
+            for q in range(phase.pixels):
+                out = columns[:, phase.first + q * sw]
+                start = phase.axis.start + q
+                u0, u1 = max(start, 0), min(start + len(phase.taps), OW)
+                if u0 < u1:
+                    multiply(rows[:, u0 * O : u1 * O], matrix[(u0 - start) * O : (u1 - start) * O], out)
+                else:
+                    out[...] = 0
+        image = scratch("image", (n1 - n0, W, height, C), dy.dtype)
         image[...] = 0
-        for ky in range(kh):
-            multiply(rows, matrices[ky], shares.reshape(-1, kw * C))
-            lines = image[:, ky * dh : ky * dh + (OH - 1) * sh + 1 : sh]
-            for ox in range(OW):
-                lines[:, :, ox * sw : ox * sw + (kw - 1) * dw + 1 : dw] += shares[:, :, ox]
-        dx[n0:n1] = image[:, ph : ph + H, pw : pw + W]
+        for oy in range(OH):
+            image[:, :, oy * sh : oy * sh + (kh - 1) * dh + 1 : dh] += shares[:, oy]
+        dx[n0:n1] = image[:, :, ph : ph + H].transpose(0, 2, 1, 3)
         finish(dx[n0:n1].reshape(-1, C))
 
     parallel_for(n_tiles, body)

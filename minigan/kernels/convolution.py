@@ -30,6 +30,7 @@ _GATHER_SHARE = 0.7  # at most this share of the products that phases need, and 
 _GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
 _GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
 _GRAD_STRIPS = 8  # sums over parts of the batch, added in order: the same bits on any number of threads
+_FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large matrix at once takes nine times as long
 
 
 def conv2d(
@@ -149,10 +150,15 @@ def conv2d_weight_grad(
                 out += product
 
     parallel_for(n_strips * len(groups), body)
-    dw = empty((O, kh, kw, C), x.dtype)
-    # kh*kw*C, O -> O, kh*kw*C
-    dw.reshape(O, -1)[...] = sums.sum(axis=0).reshape(-1, O).T
-    return channels_first(dw)
+    dw = empty((O, kh * kw * C), x.dtype)
+    sums = sums.reshape(n_strips, -1, O)
+
+    def fold(i: int) -> None:
+        k = slice(i * _FOLD_ROWS, (i + 1) * _FOLD_ROWS)
+        dw[:, k] = np.add.reduce(sums[:, k], axis=0).T
+
+    parallel_for(-(-len(dw.T) // _FOLD_ROWS), fold)
+    return channels_first(dw.reshape(O, kh, kw, C))
 
 
 def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:

@@ -27,10 +27,11 @@ from minigan.kernels.weights import once
 
 _SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
 _BLOCK_NUMBERS = 16  # or in blocks, if the kernel reaches two each way and they have this many numbers
-_SCATTER_SHARE = 0.7  # at most this share of the products that phases need, and it is scattered in rows
+_GATHER_SHARE = 0.7  # at most this share of the products that phases need, and only its rows are scattered
 _GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
 _GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
 _GRAD_STRIPS = 8  # sums over parts of the batch, added in order: the same bits on any number of threads
+_FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large matrix at once takes nine times as long
 
 
 def conv2d(
@@ -106,8 +107,8 @@ def conv2d_input_grad(
             input_gradient.overlap_blocks(dy, w, dx, geometry, finish)
         else:
             input_gradient.scatter_planes(dy, w, dx, geometry, finish)
-    elif OH * OW * stride[0] * stride[1] < _SCATTER_SHARE * H * W:
-        input_gradient.scatter_rows(dy, w, dx, geometry, finish)
+    elif OH * OW * stride[0] * stride[1] < _GATHER_SHARE * H * W and dilation[1] == 1:
+        input_gradient.gather_columns(dy, w, dx, geometry, finish)
     else:
         input_gradient.interleave_phases(dy, w, dx, geometry, finish)
     return channels_first(dx)
@@ -136,35 +137,35 @@ def conv2d_weight_grad(
     groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
     rows = max(_GRAD_ROWS, _GRAD_COLUMNS // (group * kw * C))
     n_strips = min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N)
-    thin = kw * C < OW  # then the columns may be taps-first, and their product is faster transposed
-    sums = scratch("weight_grad", (n_strips, kh, kw * C, O) if thin else (n_strips, O, kh, kw * C), x.dtype)
+    sums = scratch("weight_grad", (n_strips, kh, kw * C, O), x.dtype)
 
     def body(i: int) -> None:
         strip, (k0, k1) = i // len(groups), groups[i % len(groups)]
-        out = sums[strip, k0:k1].reshape(-1, O) if thin else sums[strip, :, k0:k1].reshape(O, -1)
+        out = sums[strip, k0:k1].reshape(-1, O)
         axis = vertical._replace(start=vertical.start + k0 * vertical.step, taps=k1 - k0)
         n0, n1 = strip * N // n_strips, (strip + 1) * N // n_strips
         for j, tile in enumerate(_grad_tiles(n0, n1, OH, OW, rows)):
             g = dy[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
-            columns = patches(x, tile, OW, axis, horizontal)
             product = out if j == 0 else scratch("product", out.shape, x.dtype)
-            a, b = (columns, g) if thin else (g, columns)
-            multiply_transposed(a, b, out=product)
+            multiply_transposed(patches(x, tile, OW, axis, horizontal), g, out=product)
             if j > 0:
                 out += product
 
     parallel_for(n_strips * len(groups), body)
-    dw = empty((O, kh, kw * C), x.dtype)
-    np.sum(sums, axis=0, out=dw.transpose(1, 2, 0) if thin else dw)
+    dw = empty((O, kh * kw * C), x.dtype)
+    sums = sums.reshape(n_strips, -1, O)
+
+    def fold(i: int) -> None:
+        k = slice(i * _FOLD_ROWS, (i + 1) * _FOLD_ROWS)
+        dw[:, k] = np.sum(sums[:, k], axis=0).T
+
+    parallel_for(-(-dw.shape[1] // _FOLD_ROWS), fold)
     return channels_first(dw.reshape(O, kh, kw, C))
 
 
 def _forward_weight(weight: np.ndarray) -> np.ndarray:
     """The matrix (kh*kw*C, O) of weight (O, C, kh, kw), in panels."""
-    matrix = panels(channels_last(weight).reshape(len(weight), -1).T)
-    w = empty(matrix.shape, matrix.dtype)
-    w[...] = matrix
-    return w
+    return panels(channels_last(weight).reshape(len(weight), -1).T)
 
 
 def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:

@@ -5,9 +5,9 @@
 interleave_phases gathers: with stride s, the pixels iy of one residue modulo s (a phase) read dy without
 gaps, by the taps ky of one residue, so dx is s*s interleaved convolutions of stride 1. Its products are the
 fattest, so it is the rule. The others scatter: where dy is much smaller than dx, as after a large kernel
-without padding, phases would mostly multiply the zeros around dy; with few channels C their products are
-thin, so all taps share one, by blocks of pixels where the stride is large enough; and one pixel of dy is one
-product.
+without padding, phases would mostly multiply the zeros around dy, so columns are gathered and rows scattered;
+with few channels C their products are thin, so all taps share one, by blocks of pixels where the stride is
+large enough; and one pixel of dy is one product.
 
 Everything here is channels-last: dy (N, OH, OW, O), w (O, kh, kw, C), dx (N, H, W, C), which is written.
 """
@@ -22,10 +22,10 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.geometry import Geometry, Pair
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import get_num_threads, parallel_for
-from minigan.kernels.products import multiply
+from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import scratch
 
-_SCATTER_ROWS = 1024  # rows of one product
+_GATHER_ROWS = 512  # rows (n, oy) of one product
 _VECTOR = 16  # numbers
 
 
@@ -41,13 +41,13 @@ def interleave_phases(
     (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, geometry
     vertical = _phases(H, kh, sh, ph, dh)
     horizontal = _phases(W, kw, sw, pw, dw)
-    # (O, kh, kw, C) -> (taps, taps, O, C) -> (K, C)
+    # (O, kh, kw, C) -> (taps, taps, O, C) -> (K, C), in panels
     matrices = {
-        (a.first, b.first): w[:, a.taps][:, :, b.taps].transpose(1, 2, 0, 3).reshape(-1, C)
+        (a.first, b.first): panels(w[:, a.taps][:, :, b.taps].transpose(1, 2, 0, 3).reshape(-1, C))
         for a in vertical
         for b in horizontal
     }
-    K = max(matrix.shape[0] for matrix in matrices.values())
+    K = max(matrix.shape[1] for matrix in matrices.values())
     parts = tiles(N, vertical[0].pixels, horizontal[0].pixels, max(K, 1), dy.itemsize)
 
     def body(i: int) -> None:
@@ -61,7 +61,7 @@ def interleave_phases(
                 flat = out.reshape(-1, C)
                 if a.taps and b.taps:
                     columns = patches(dy, Tile(n0, n1, q0, q1), b.pixels, a.axis, b.axis)
-                    np.matmul(columns, matrices[a.first, b.first], out=flat)
+                    multiply(columns, matrices[a.first, b.first], out=flat)
                 else:
                     flat[...] = 0
                 finish(flat)
@@ -70,32 +70,49 @@ def interleave_phases(
     parallel_for(len(parts), body)
 
 
-def scatter_rows(
+def gather_columns(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
     geometry: Geometry,
     finish: Finish,
 ) -> None:
-    """A row of taps turns a pixel of dy into a share of dx kw pixels wide; they are added by columns ox."""
+    """Columns of dx are gathered, rows scattered; horizontally without dilation.
+
+        shares[n,oy,ix,ky,c] = sum over kx, o   dy[n,oy,ox,o] w[o,ky,kx,c]        ix = ox*s - p + kx
+        dx[n,iy,ix,c]        = sum over ky      shares[n,oy,ix,ky,c]              iy = oy*s - p + ky*d
+
+    The ox that reach one ix are neighbours, so they are a slice of dy's rows and are multiplied where they lie; what
+    lies outside of dy is not multiplied at all. The shares of one oy are added to kh lines, which are neighbours in an
+    image that holds its columns one after the other.
+    """
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     (sh, sw), (ph, pw), (dh, dw) = geometry
-    height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
-    matrices = w.transpose(1, 0, 2, 3).reshape(kh, O, kw * C)
-    n_tiles = -(-N // max(1, _SCATTER_ROWS // (OH * OW)))
+    height, _ = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    horizontal = _phases(W, kw, sw, pw, dw)
+    # (O, kh, taps, C) -> (taps*O, kh*C), in panels
+    matrices = [panels(w[:, :, phase.taps].transpose(2, 0, 1, 3).reshape(-1, kh * C)) for phase in horizontal]
+    n_tiles = max(-(-N * OH // _GATHER_ROWS), min(N, get_num_threads()))
 
     def body(i: int) -> None:
         n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        rows = dy[n0:n1].reshape(-1, O)
-        shares = scratch("shares", (n1 - n0, OH, OW, kw, C), dy.dtype)
-        image = scratch("image", (n1 - n0, height, width, C), dy.dtype)
+        rows = dy[n0:n1].reshape(-1, OW * O)
+        shares = scratch("shares", (n1 - n0, OH, W, kh, C), dy.dtype)
+        columns = shares.reshape(len(rows), W, kh * C)
+        for phase, matrix in zip(horizontal, matrices, strict=True):
+            for q in range(phase.pixels):
+                out = columns[:, phase.first + q * sw]
+                start = phase.axis.start + q
+                u0, u1 = max(start, 0), min(start + len(phase.taps), OW)
+                if u0 < u1:
+                    multiply(rows[:, u0 * O : u1 * O], matrix[:, (u0 - start) * O : (u1 - start) * O], out)
+                else:
+                    out[...] = 0
+        image = scratch("image", (n1 - n0, W, height, C), dy.dtype)
         image[...] = 0
-        for ky in range(kh):
-            np.matmul(rows, matrices[ky], out=shares.reshape(-1, kw * C))
-            lines = image[:, ky * dh : ky * dh + (OH - 1) * sh + 1 : sh]
-            for ox in range(OW):
-                lines[:, :, ox * sw : ox * sw + (kw - 1) * dw + 1 : dw] += shares[:, :, ox]
-        dx[n0:n1] = image[:, ph : ph + H, pw : pw + W]
+        for oy in range(OH):
+            image[:, :, oy * sh : oy * sh + (kh - 1) * dh + 1 : dh] += shares[:, oy]
+        dx[n0:n1] = image[:, :, ph : ph + H].transpose(0, 2, 1, 3)
         finish(dx[n0:n1].reshape(-1, C))
 
     parallel_for(n_tiles, body)
@@ -159,13 +176,14 @@ def overlap_blocks(
     matrices = np.zeros((A, B, O, K), w.dtype)
     # o, a, f, b, g, c -> a, b, o, f, g, c
     matrices[..., :block] = whole.reshape(O, A, sh, B, sw, C).transpose(1, 3, 0, 2, 4, 5).reshape(A, B, O, block)
+    matrices = panels(matrices.reshape(A * B, O, K))
     n_tiles = -(-N // max(1, tiles(N, OH, OW, K, dy.itemsize)[0].n1))
 
     def body(i: int) -> None:
         n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
         n = n1 - n0
         shares = scratch("columns", (A, B, n, OH, OW, K), dy.dtype)
-        multiply(dy[n0:n1].reshape(1, -1, O), matrices.reshape(A * B, 1, O, K), out=shares.reshape(A * B, -1, K))
+        multiply(dy[n0:n1].reshape(1, -1, O), matrices, out=shares.reshape(A * B, -1, K))
         blocks = scratch("blocks", (n, BH, BW, K), dy.dtype)
         blocks[...] = 0
         for a in range(A):

@@ -1,13 +1,15 @@
 """Matrix products in pieces that BLAS multiplies where they lie.
 
-OpenBLAS copies both operands of a product into panels of its own before it multiplies. Where a number is used only
-a few hundred times, as in the products of a convolution, that costs a fifth to a half of the time. With AVX-512 it
-has kernels that read the operands in place, for products of at most 10^6 multiplications. So
+OpenBLAS packs both factors of a product into the order its inner loop reads before it multiplies. Where a number is
+used only a few hundred times, as in the products of a convolution, that costs a fifth to a half of the time. With
+AVX-512 it has a second way, which reads the factors in place, for products of at most 10^6 multiplications. So
 
-    out (rows, n) = a (rows, k) @ b (k, n)
+    multiply               out (rows, n) = a (rows, k) @ b (k, n)       pieces (m, k) @ (k, 64), b in panels
+    multiply_transposed    out (m, n) = a (rows, m)^T @ b (rows, n)     pieces of the rows, then summed, or of out
 
-is cut into pieces (m, k) @ (k, 64) below that size. The columns of a piece lie together, as panels (n/64, k, 64) of b
-that the first-level cache can hold; np.matmul takes the pieces as a stack and calls BLAS for each, in C.
+are cut below that size. The columns of a piece lie together, as panels (n/64, k, 64) of b that the first-level cache
+can hold; np.matmul takes the pieces as a stack and calls BLAS for each, in C, so their number costs nothing. Other
+libraries and other processors get the product whole.
 """
 
 from __future__ import annotations
@@ -17,31 +19,39 @@ from functools import cache
 import numpy as np
 
 from minigan.kernels.pool import blas_architectures
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import empty, scratch
 
 _PIECE = 10**6  # multiplications
 _WIDTH = 64  # columns of a panel: four vector registers
 _HEIGHT = 64  # rows of a piece, at most
-_DEPTH = 512  # numbers k in a sum; longer ones leave too few rows
+_DEPTH = 896  # numbers k in a sum; longer ones leave too few rows
+_ROUND = 8  # rows of a piece are a multiple: the inner loop takes several at a time
+_SUMMED = range(48, 513)  # rows of a piece that is summed: fewer cost more than they save, more leave the cache
+_COLUMNS = 512  # of out in pieces, at most: wide products are no slower whole
 _IN_PLACE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of the processors with such kernels
 
 
 @cache
-def cut() -> bool:
+def _cuts() -> bool:
     """Whether pieces are faster than whole products on this machine."""
     return not _IN_PLACE.isdisjoint(blas_architectures())
 
 
 def panel_width(n: int) -> int:
     """How many columns a panel of a matrix with n columns has: n if it had better stay whole."""
-    return _WIDTH if n % _WIDTH == 0 and cut() else n
+    return _WIDTH if n % _WIDTH == 0 and _cuts() else n
 
 
 def panels(b: np.ndarray) -> np.ndarray:
-    """(..., k, n) -> a view (..., n/w, k, w) for `multiply`, w = panel_width(n). A copy of it is faster still."""
+    """(..., k, n) -> (..., n/w, k, w) for `multiply`, w = panel_width(n). Copied only where it is cut into pieces."""
     *stack, k, n = b.shape
     w = panel_width(n)
-    return b.reshape(*stack, k, n // w, w).swapaxes(-3, -2)
+    view = b.reshape(*stack, k, n // w, w).swapaxes(-3, -2)
+    if w > _WIDTH or not _cuts():
+        return view
+    copy = empty(view.shape, b.dtype)
+    copy[...] = view
+    return copy
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -49,19 +59,19 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     *_, rows, k = a.shape
     *_, q, _, w = b.shape
     stack = out.shape[:-2]
-    if w > _WIDTH or not cut():
+    if w > _WIDTH or not _cuts():
         np.matmul(a[..., None, :, :], b, out=out.reshape(*stack, rows, q, w).swapaxes(-3, -2))
         return
-    parts = -(-k // _DEPTH)
+    parts = max(-(-k // _DEPTH), 1)
     depths = [slice(i * k // parts, (i + 1) * k // parts) for i in range(parts)]
-    most = min(_PIECE * parts // (k * w), _HEIGHT)
-    m = -(-rows // -(-rows // most))
+    m = max(min(_PIECE * parts // max(k * w, 1), _HEIGHT) // _ROUND, 1) * _ROUND
     whole = rows // m * m
     for i, depth in enumerate(depths):
-        product = out if i == 0 else scratch("product", out.shape, out.dtype)
+        product = out if i == 0 else scratch("terms", out.shape, out.dtype)
         columns = product.reshape(*stack, rows, q, w).swapaxes(-3, -2)
         pieces = columns[..., :whole, :].reshape(*stack, q, whole // m, m, w)
-        rows_of_pieces = a[..., :whole, depth].reshape(*a.shape[:-2], 1, whole // m, m, -1)
+        terms = depth.stop - depth.start
+        rows_of_pieces = a[..., :whole, depth].reshape(*a.shape[:-2], 1, whole // m, m, terms)
         np.matmul(rows_of_pieces, b[..., None, depth, :], out=pieces)
         if whole < rows:
             np.matmul(a[..., None, whole:, depth], b[..., depth, :], out=columns[..., whole:, :])
@@ -73,11 +83,10 @@ def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out (m, n) = a^T @ b of a (rows, m) and b (rows, n)."""
     (rows, m), n = a.shape, b.shape[1]
     h, w = _HEIGHT // 2, _WIDTH
-    if not cut():
+    r = min(_PIECE // max(m * n, 1), _SUMMED[-1]) // _ROUND * _ROUND
+    if not _cuts():
         np.matmul(a.T, b, out=out)
-    elif m * n * _HEIGHT <= _PIECE:  # pieces of all of out, to be summed
-        most = max(_PIECE // (2 * m * n), _HEIGHT)
-        r = -(-rows // -(-rows // most))
+    elif _SUMMED[0] <= r < rows:  # pieces of all of out, to be summed
         whole = rows // r * r
         products = scratch("products", (-(-rows // r), m, n), out.dtype)
         pieces = a[:whole].reshape(-1, r, m).swapaxes(1, 2)
@@ -85,7 +94,7 @@ def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         if whole < rows:
             np.matmul(a[whole:].T, b[whole:], out=products[-1])
         np.sum(products, axis=0, out=out)
-    elif m % h == 0 == n % w and rows * h * w <= _PIECE and n <= _DEPTH:  # pieces (h, w) of out
+    elif m % h == 0 == n % w and rows * h * w <= _PIECE and n <= _COLUMNS:  # pieces (h, w) of out
         a = a.reshape(rows, m // h, 1, h).transpose(1, 2, 3, 0)
         b = b.reshape(rows, n // w, w).swapaxes(0, 1)
         np.matmul(a, b, out=out.reshape(m // h, h, n // w, w).swapaxes(1, 2))

@@ -8,7 +8,6 @@ judge is best on the test set is not looked for: there is one, and its accuracy 
 
 from __future__ import annotations
 
-import gzip
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import tyro
-from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from minigan import Adam, Parameters, kernels, value_and_grad
+from minigan.data.idx import read_idx
 from minigan.networks import lenet
 from minigan.optimizers import cosine_decay
 from minigan.primitives import cross_entropy, softmax
+from minigan.weights_files import load_weights, save_weights
 
 PIXELS, SHIFT = 28, 2
 
@@ -54,7 +54,7 @@ class TrainClassifier:
         p = train(real, self.epochs, self.batch, self.lr, np.random.default_rng(self.seed))
         seconds = time.perf_counter() - start
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(p, self.output)
+        save_weights(self.output, p)
         print(
             f"test accuracy {accuracy(p, held_out):.4f} after {self.epochs} epochs, {seconds:.0f} s, seed {self.seed}"
         )
@@ -95,8 +95,8 @@ def accuracy(p: Parameters, images: Images) -> float:
 
 def read_images(folder: Path, part: str) -> Images:
     """One part, 'train' or 't10k', of a data set in MNIST's four gzipped IDX files."""
-    x = _read_idx(folder / f"{part}-images-idx3-ubyte.gz")
-    return Images(x[:, None].astype(np.float32) / 255.0, _read_idx(folder / f"{part}-labels-idx1-ubyte.gz"))
+    x = read_idx(folder / f"{part}-images-idx3-ubyte.gz")
+    return Images(x[:, None].astype(np.float32) / 255.0, read_idx(folder / f"{part}-labels-idx1-ubyte.gz"))
 
 
 def load_classifier(file: Path) -> Parameters:
@@ -104,33 +104,3 @@ def load_classifier(file: Path) -> Parameters:
     p = lenet.classifier().init(np.random.default_rng(0))
     p.load_state_dict(load_weights(file))
     return p
-
-
-def load_weights(file: Path) -> dict[str, np.ndarray]:
-    """name -> array from .safetensors or .npz.
-
-    Raises:
-        ValueError: if the name of the file ends otherwise.
-    """
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    if file.suffix == ".npz":
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    raise ValueError(f"weights: expected a file named .safetensors or .npz, got {file.name}")
-
-
-def save_weights(p: Parameters, file: Path) -> None:
-    """Numbers and buffers under their state_dict names, as .safetensors."""
-    save_file({name: np.ascontiguousarray(a) for name, a in p.state_dict().items()}, file)
-
-
-def _read_idx(file: Path) -> np.ndarray:
-    """Bytes in any number of axes: two zeros, 8 for uint8, the number of axes, each length in four bytes, numbers."""
-    with gzip.open(file) as stream:
-        content = stream.read()
-    if content[:3] != b"\0\0\x08":
-        raise ValueError(f"{file.name}: expected an IDX file of bytes, got {content[:3]!r} at its start")
-    axes = content[3]
-    shape = np.frombuffer(content, ">u4", axes, 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

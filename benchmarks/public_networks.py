@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.classifier import load_weights
 from minigan import (
     BatchNorm2d,
     Conv2d,
@@ -39,6 +38,7 @@ from minigan import (
 )
 from minigan.arrays import Array
 from minigan.primitives import concatenate
+from minigan.weights_files import load_weights
 
 
 class PublicNetwork(NamedTuple):
@@ -56,9 +56,8 @@ class PublicNetwork(NamedTuple):
 
     def load(self, folder: Path) -> Parameters:
         """The network's numbers."""
-        arrays, prefix = load_weights(folder / self.file), f"{self.part}/"
         p = self.network.init(np.random.default_rng(0))
-        p.load_state_dict({k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)})
+        p.load_state_dict(load_weights(folder / self.file, prefix=f"{self.part}/"))
         return p
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality train-classifier --data DIR --output lenet.safetensors
     python -m benchmarks.quality score --data DIR --classifier lenet.safetensors --public FOLDER
-    python -m benchmarks.quality score --data DIR --classifier lenet.safetensors --generators mlp g.safetensors
+    python -m benchmarks.quality score --data DIR --classifier lenet.safetensors --runs runs/mnist_conv
 
 DIR holds MNIST's four gzipped files. The numbers are those of minigan/image_metrics.py, and mean little alone. So the
 first rows are real images that nobody trained on, which no generator should be expected to beat; the same images
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
@@ -27,7 +27,6 @@ from benchmarks.classifier import (
     accuracy,
     judged,
     load_classifier,
-    load_weights,
     read_images,
 )
 from benchmarks.environment import machine, versions
@@ -43,8 +42,10 @@ from minigan.image_metrics import (
     modes_covered,
     nearest,
 )
-from minigan.networks import conv28, lenet, mlp
+from minigan.networks import lenet
 from minigan.primitives import avg_pool2d
+from minigan.running import open_run, open_weights
+from minigan.weights_files import load_weights
 
 BATCH = 500
 SHOWN = 12  # images of each row of the figure
@@ -57,7 +58,6 @@ COLUMNS = {  # of the table: key -> title, format
     "nearest": ("nearest", "{:.2f}"),
     "copied": ("copied", "{:.1%}"),
 }
-FIRST_WEIGHT = {"mlp": "main.0.weight", "conv28": "0.weight"}  # says how many numbers of noise a network reads
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,8 @@ class Score:
     """the judge: weights that train-classifier wrote"""
     public: Path | None = None
     """folder with weights of public generators (benchmarks/public_networks.py), which are then measured too"""
-    generators: tuple[tuple[Literal["mlp", "conv28"], Path], ...] = ()
-    """networks of minigan and their weights, each .safetensors or .npz"""
-    noise: Literal["normal", "uniform"] = "normal"
-    """what these generators read: Normal(0, 1), or uniform on (-1, 1)"""
+    runs: tuple[Path, ...] = ()
+    """what minigan trained: folders of runs, or the weight files of G in them"""
     images: tuple[Path, ...] = ()
     """.npz files with an array `images` (N, 784) or (N, 1, 28, 28): uint8, or floats in [-1, 1]"""
     samples: int = 10_000
@@ -189,16 +187,13 @@ def contestants(s: Score, judge: Judge) -> Iterator[Contestant]:
     yield Contestant("real, trained on", *training)
     if s.public is not None:
         for name, public in GENERATORS.items():
-            z = _noise(rng, "normal", s.samples, public.noise)
+            z = rng.normal(size=(s.samples, public.noise)).astype(np.float32)
             told = rng.integers(0, lenet.CLASSES, s.samples) if public.conditional else None
             yield Contestant(name, _drawn(public.network, public.load(s.public), z, told), told)
-    for network, file in s.generators:
-        state = load_weights(file)
-        noise = state[FIRST_WEIGHT[network]].shape[1]
-        G = conv28.generator(noise) if network == "conv28" else mlp.generator(noise)
-        g = G.init(np.random.default_rng(0))
-        g.load_state_dict(state)
-        yield Contestant(f"{network}, {file.stem}", _drawn(G, g, _noise(rng, s.noise, s.samples, noise)))
+    for place in s.runs:
+        trained = open_run(place) if place.is_dir() else open_weights(place)
+        name = f"minigan {trained.name}, turn {trained.turn}"
+        yield Contestant(name, _in_unit(trained.sample(rng, s.samples)))
     for file in s.images:
         yield Contestant(file.stem, _in_unit(load_weights(file)["images"])[: s.samples])
 
@@ -230,11 +225,6 @@ def draw(rows: list[dict[str, Any]], shown: list[np.ndarray], about: str, file: 
         panel.spines[:].set_visible(False)
     canvas.supxlabel(about, fontsize=7.5, color=QUIET)
     canvas.savefig(file, dpi=160)
-
-
-def _noise(rng: np.random.Generator, kind: str, n: int, numbers: int) -> np.ndarray:
-    z = rng.normal(size=(n, numbers)) if kind == "normal" else rng.uniform(-1.0, 1.0, (n, numbers))
-    return z.astype(np.float32)
 
 
 def _drawn(G: Sequential, g: Parameters, z: np.ndarray, told: np.ndarray | None = None) -> np.ndarray:

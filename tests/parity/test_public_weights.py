@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.classifier import load_weights, read_images
+from benchmarks.classifier import read_images
 from benchmarks.public_networks import GENERATORS, SCORES, PublicNetwork
 from minigan import kernels, primitives
 from minigan.networks import lenet
+from minigan.weights_files import load_weights
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional

@@ -75,7 +75,7 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
 def told(error: Exception) -> str:
     """An error as the one line that a command prints of it."""
     if isinstance(error, MemoryError):  # CuPy's and NumPy's say how much was wanted, Python's own says nothing
-        return f"error: out of memory, try a smaller batch or network: {error or 'the host has none left'}"
+        return f"error: out of memory, try a smaller batch or network: {str(error) or 'the host has none left'}"
     return f"error: {error}"
 
 

@@ -79,7 +79,6 @@ def check_device(device: Device) -> None:
 def to_device(x: Array, device: Device = "cpu") -> Array:
     """x on `device`: 'cpu' gives a NumPy array, 'cuda' a CuPy array. No copy if it is there already.
 
-    The host does not wait for a copy to the GPU: CuPy takes the numbers over into pinned memory of its own first.
     Raises as check_device.
     """
     if device == "cpu":

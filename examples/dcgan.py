@@ -35,6 +35,7 @@ import numpy as np
 import tyro
 
 from minigan import plotting, running
+from minigan.arrays import Device, DeviceError, to_host
 from minigan.sheets import save_sheet
 from minigan.systems import dcgan
 
@@ -55,21 +56,22 @@ class Generate:
     """of the noise"""
     output: Path = Path("generated.png")
     """where the sheet goes, the best image first"""
+    device: Device = "cpu"
+    """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 def generate(o: Generate) -> int:
     """Draw, choose, save. Returns the exit status."""
     try:
         plotting.check_writable("output", o.output, (".png",))
-        trained = running.open_run(o.weights_from, o.checkpoint)
+        trained = running.open_run(o.weights_from, o.checkpoint, device=o.device)
         best = trained.pick(np.random.default_rng(o.seed), o.candidates, o.keep)
-        save_sheet(o.output, best.samples, columns=8)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        scores = to_host(best.scores)
+        save_sheet(o.output, to_host(best.samples), columns=8)
+    except (ValueError, OSError, DeviceError, MemoryError) as error:
+        print(running.told(error), file=sys.stderr)
         return 2
-    print(
-        f"{o.output}: the best {o.keep} of {o.candidates}, D gives them {best.scores[0]:.3f} to {best.scores[-1]:.3f}"
-    )
+    print(f"{o.output}: the best {o.keep} of {o.candidates}, D gives them {scores[0]:.3f} to {scores[-1]:.3f}")
     return 0
 
 

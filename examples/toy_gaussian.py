@@ -38,9 +38,11 @@ from minigan import (
     play,
     plotting,
 )
+from minigan.arrays import Device, DeviceError, check_device, to_device, to_host
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.networks import toy
 from minigan.plotting import History, View
+from minigan.running import told
 from minigan.training import Turn
 
 # --- 1. The options -------------------------------------------------------------------------------------------------
@@ -90,6 +92,8 @@ class Options:
     """precision of everything"""
     seed: int = 0
     """same seed, same bits"""
+    device: Device = "cpu"
+    """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
     print_every: int = 250
     """epochs between two lines of the log"""
     samples: int = 10_000
@@ -154,7 +158,7 @@ def make_players(o: Options) -> Players:
     rng, dtype = np.random.default_rng(o.seed), np.dtype(o.dtype)
     G = toy.generator(o.g_hidden)
     D = toy.discriminator(o.preprocess, o.minibatch, o.d_hidden, o.logits)
-    g, d = G.init(rng, dtype), D.init(rng, dtype)
+    g, d = G.init(rng, dtype, o.device), D.init(rng, dtype, o.device)
     return Players(
         Player(G, g, Adam(g, lr=o.g_lr, betas=o.betas)),
         Player(D, d, Adam(d, lr=o.d_lr, betas=o.betas)),
@@ -173,8 +177,8 @@ def game(o: Options, players: Players) -> Iterator[Turn]:
         players.G,
         players.D,
         OBJECTIVES[o.objective, o.logits],
-        draw_real=lambda: data.sample(players.rng, n, dtype),
-        draw_noise=lambda: uniform_noise(players.rng, n, dtype),
+        draw_real=lambda: to_device(data.sample(players.rng, n, dtype), o.device),
+        draw_noise=lambda: to_device(uniform_noise(players.rng, n, dtype), o.device),
         turns=o.epochs,
         d_steps=o.d_steps,
         g_steps=o.g_steps,
@@ -186,8 +190,8 @@ def game(o: Options, players: Players) -> Iterator[Turn]:
 
 
 def generate(o: Options, G: Player, g: Parameters, z: np.ndarray) -> np.ndarray:
-    """What G with the numbers g makes of the noise z, shape (n, 1)."""
-    return G.network(g, z.astype(o.dtype))
+    """What G with the numbers g makes of the noise z, shape (n, 1), brought to the host."""
+    return to_host(G.network(g, to_device(z.astype(o.dtype), o.device)))
 
 
 def train(o: Options, players: Players) -> tuple[History, list[View]]:
@@ -196,21 +200,21 @@ def train(o: Options, players: Players) -> tuple[History, list[View]]:
     real, z = Gaussian(o.mu, o.sigma).sample(rng, 2000), uniform_noise(rng, 2000)
     history, views = History([], [], [], [], [], [], []), []
     remember_every, look_every = math.ceil(o.epochs / 300), math.ceil(o.epochs / 60)
-    d_sum = g_sum = 0.0
+    turns: list[Turn] = []  # since the last entry; their losses are read together, for on a GPU each look is a wait
     bar = tqdm(game(o, players), total=o.epochs, unit="epoch", disable=None if o.progress and not o.json else True)
     for turn in bar:
         last = turn.number == o.epochs
-        d_sum, g_sum = d_sum + turn.d_real + turn.d_fake, g_sum + turn.g
+        turns.append(turn)
         if turn.number % remember_every == 0 or last:
-            k = (turn.number - 1) % remember_every + 1
+            d = sum(t.d_real + t.d_fake for t in turns) / len(turns)
+            g = sum(t.g for t in turns) / len(turns)
+            turns.clear()
             own = metrics.moments(generate(o, players.G, players.G.params, z))
             averaged = metrics.moments(generate(o, players.G, players.average.params, z))
-            entry = (turn.number, d_sum / k, g_sum / k, own.mean, own.std, averaged.mean, averaged.std)
+            entry = (turn.number, d, g, own.mean, own.std, averaged.mean, averaged.std)
             for values, value in zip(history, entry, strict=True):
                 values.append(value)
-            losses = f"D {d_sum / k:.3f} G {g_sum / k:.3f}"
-            bar.set_postfix_str(f"{losses} mean {own.mean:.2f} std {own.std:.2f}", refresh=False)
-            d_sum = g_sum = 0.0
+            bar.set_postfix_str(f"D {d:.3f} G {g:.3f} mean {own.mean:.2f} std {own.std:.2f}", refresh=False)
         if not o.json and (turn.number % o.print_every == 0 or last):
             bar.write(log_line(turn, real, generate(o, players.G, players.G.params, z)))
         if o.animate and (turn.number % look_every == 1 or look_every == 1 or last):
@@ -270,7 +274,8 @@ def look(o: Options, players: Players, epoch: int) -> View:
     n = 1 if o.preprocess == "pointwise" else o.minibatch
     rows = data.sample(np.random.default_rng(0), 16 * n, np.float64).reshape(16, n)
     rows = x[:, None, None] + (rows - rows.mean(1, keepdims=True))  # (161, 16, n)
-    scores = D.network(D.params, rows.reshape(-1, 1).astype(o.dtype)).reshape(len(x), 16).astype(np.float64)
+    scores = to_host(D.network(D.params, to_device(rows.reshape(-1, 1).astype(o.dtype), o.device)))
+    scores = scores.reshape(len(x), 16).astype(np.float64)
     log_ratio = (np.log(np.interp(rows, x, p_G) + 1e-30) - data.log_density(rows)).sum(2)
     return View(
         epoch=epoch,
@@ -290,8 +295,9 @@ def check(o: Options) -> None:
     """Refuse what cannot work before any work is done.
 
     Raises:
-        ValueError, OSError: naming the option, what was expected and what came.
+        ValueError, OSError, DeviceError: naming the option, what was expected and what came.
     """
+    check_device(o.device)
     Gaussian(o.mu, o.sigma)
     counts = ("rows", "minibatch", "g_hidden", "d_hidden", "epochs", "d_steps", "g_steps", "print_every", "samples")
     for name in counts:
@@ -331,8 +337,8 @@ def main(arguments: list[str]) -> int:
         plotting.toy_figure(look(o, players, o.epochs), real, history, o.mu, o.sigma).savefig(o.output, dpi=110)
         if o.animate:
             plotting.toy_animation(views, o.animate)
-    except (ValueError, OSError, DivergedError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, DeviceError, MemoryError, DivergedError) as error:
+        print(told(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -51,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return inspect(command)
             case Convert():
                 return convert(command)
-    except (ValueError, OSError, RuntimeError) as error:  # CheckpointError is a ValueError
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:  # also CheckpointError and DeviceError
+        print(running.told(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -28,7 +28,7 @@ from typing import Any
 from autograd.core import VJPNode, primitive_vjps
 from autograd.tracer import Box, getval, trace_stack
 
-from minigan.arrays import Array, array_module
+from minigan.arrays import Array, array_module, mixed_devices
 from minigan.parameters import Parameters
 
 __all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad"]
@@ -144,7 +144,11 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
             bound.apply_defaults()
             return op(*bound.args)
         if level < 0:
-            return f(*args, **kwargs)
+            try:  # costs nothing where nothing is raised
+                return f(*args, **kwargs)
+            except Exception as error:
+                _check_devices(f, signature, args, kwargs, error)
+                raise
         values, argnums, parents, deeper = list(args), [], [], False
         for i, a in enumerate(args):
             if type(a) in _boxes:
@@ -154,7 +158,12 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
                     argnums.append(i)
                     parents.append(a._node)
                 deeper = deeper or type(values[i]) in _boxes
-        y = (op if deeper else f)(*values, **kwargs)
+        try:
+            y = (op if deeper else f)(*values, **kwargs)
+        except Exception as error:
+            if not deeper:
+                _check_devices(f, signature, values, kwargs, error)
+            raise
         return type(box)(y, level, type(box._node)(y, op, values, kwargs, argnums, parents))
 
     return op
@@ -252,6 +261,16 @@ def _rebuilt(params: Any, arrays: Mapping[str, Array], values: list[Any]) -> Any
         if type(v) in _boxes:
             return params.replaced(named)
     return Parameters.gathered(named)
+
+
+def _check_devices(f: Any, signature: inspect.Signature, args: Any, kwargs: Any, error: Exception) -> None:
+    """If f failed because arrays on the host met arrays on a GPU, say so in a TypeError of its own."""
+    try:
+        mixed = mixed_devices(signature.bind(*args, **kwargs).arguments)
+    except TypeError:  # it was called with the wrong number of arguments
+        return
+    if mixed:
+        raise TypeError(f"{f.__name__}: {mixed}") from error
 
 
 def _no_derivative(op: str, argument: str) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minigan import kernels
-from minigan.arrays import Array, array_module
+from minigan.arrays import Array, array_module, to_device_of
 from minigan.kernels import adam
 from minigan.parameters import Parameters
 
@@ -110,11 +110,11 @@ class Adam:
         return {"t": self.t, "M": self._M.copy(), "V": self._V.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run of the same size."""
+        """Take over the state of another run of the same size, from any device."""
         _check_sizes(self.params, state, "M", "V")
         self.t = int(state["t"])
-        self._M[...] = state["M"]
-        self._V[...] = state["V"]
+        self._M[...] = to_device_of(self._M, state["M"])
+        self._V[...] = to_device_of(self._V, state["V"])
 
 
 class RMSprop:
@@ -187,10 +187,10 @@ class RMSprop:
         return {name: getattr(self, name).copy() for name in ("square_avg", "grad_avg", "momentum_buffer")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run of the same size."""
+        """Take over the state of another run of the same size, from any device."""
         _check_sizes(self.params, state, "square_avg", "grad_avg", "momentum_buffer")
         for name in ("square_avg", "grad_avg", "momentum_buffer"):
-            getattr(self, name)[...] = state[name]
+            getattr(self, name)[...] = to_device_of(self.params.flat, state[name])
 
 
 class SGD:
@@ -241,9 +241,10 @@ class SGD:
         return {} if self.momentum_buffer is None else {"momentum_buffer": self.momentum_buffer.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run of the same size."""
+        """Take over the state of another run of the same size, from any device."""
         _check_sizes(self.params, state, *state)
-        self.momentum_buffer = state["momentum_buffer"].copy() if "momentum_buffer" in state else None
+        kept = state.get("momentum_buffer")
+        self.momentum_buffer = None if kept is None else to_device_of(self.params.flat, kept).copy()
 
 
 def _pieces(params: Parameters, gradient: Mapping[str, Array], weight_decay: float) -> list[Array]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.arrays import Array, Device, array_module, to_device
+from minigan.arrays import Array, Device, array_module, to_device, to_device_of
 
 
 class Parameters(dict[str, Array]):
@@ -67,12 +67,12 @@ class Parameters(dict[str, Array]):
         self.flat = flat
 
     def __setitem__(self, name: str, value: Array) -> None:
-        """Write `value` into the existing array `name`; a new name or another shape is refused."""
+        """Write `value`, from any device, into the existing array `name`; a new name or another shape is refused."""
         if name not in self:
             raise KeyError(f"no parameter named {name!r}; there are {', '.join(self)}")
         if value.shape != self[name].shape:
             raise ValueError(f"parameter {name!r}: expected shape {self[name].shape}, got {value.shape}")
-        self[name][...] = value
+        self[name][...] = to_device_of(self[name], value)
 
     def update(self, *others: Any, **named: Any) -> None:
         """Write each value into the array of its name."""
@@ -119,7 +119,7 @@ class Parameters(dict[str, Array]):
         return {**self, **self.buffers}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy numbers in, key for key. All is checked before anything is written.
+        """Copy numbers in, key for key, from any device. All is checked before anything is written.
 
         Raises:
             KeyError: if a name is missing or unknown.
@@ -136,7 +136,7 @@ class Parameters(dict[str, Array]):
             if np.dtype(str(state[name].dtype).removeprefix("torch.")).kind not in "fiu":
                 raise TypeError(f"state_dict {name!r}: expected real numbers, got dtype {state[name].dtype}")
         for name, a in own.items():
-            a[...] = state[name]
+            a[...] = to_device_of(a, state[name])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (dict(self), self.buffers)  # copy and pickle rebuild the flat vector and its views

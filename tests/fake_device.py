@@ -2,10 +2,11 @@
 
 `FakeArray` computes with NumPy and so gives NumPy's bits, but it is as strict as cupy.ndarray (14.2):
 
-    refused     np.asarray(x), operands on the host (x * np.ones(3)), names and keywords that CuPy does not have
+    refused     np.asarray(x), operands on the host (x * np.ones(3), x[...] = np.ones(3)), names and keywords that CuPy
+                does not have
     allowed     Python and NumPy scalars as operands, arrays of its own kind
     counted     syncs: float(x), bool(x), x.item(), x.get(), printing, iterating, boolean masks, nonzero
-                host copies: what moves between host and device: fake_cupy.asarray, x.get(), x[...] = host array
+                host copies: what moves between host and device: fake_cupy.asarray, x.get()
 
     with watched() as traffic:
         ...
@@ -93,11 +94,9 @@ class FakeArray:
         return FakeArray(np.asarray(self._numbers[_index(at)]))
 
     def __setitem__(self, at: Any, value: Any) -> None:
-        if isinstance(value, np.ndarray) and value.shape == self.shape and (at is Ellipsis or at == slice(None)):
-            _traffic.host_copies += 1
-            self._numbers[...] = value
-        else:
-            self._numbers[_index(at)] = _numbers(value)
+        if isinstance(value, np.ndarray):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        self._numbers[_index(at)] = _numbers(value)
 
     def __iter__(self) -> Iterator[FakeArray]:
         _traffic.syncs += 1

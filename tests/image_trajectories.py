@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan import Adam, Player, Sequential, objectives, play
+from minigan.arrays import Device, to_device, to_host
 from minigan.networks import conv28, dcgan, mlp
 from tests.trajectories import distance
 
@@ -98,16 +99,16 @@ def draw(system: System, seed: int = 2018) -> Iterator[tuple[np.ndarray, np.ndar
         yield real, noise[0], noise[1]
 
 
-def minigan_trajectory(system: System, dtype: Any = np.float64) -> Trajectory:
+def minigan_trajectory(system: System, dtype: Any = np.float64, device: Device = "cpu") -> Trajectory:
     """The game as `play` plays it."""
     first = start(system)
-    G, D = (_player(network, first[name], dtype) for name, network in system.networks().items())
-    batches = [[a.astype(dtype) for a in step] for step in draw(system)]
+    G, D = (_player(network, first[name], dtype, device) for name, network in system.networks().items())
+    batches = [[to_device(a.astype(dtype), device) for a in step] for step in draw(system)]
     real = (images for images, _, _ in batches)
     noise = itertools.chain.from_iterable(z for _, *z in batches)
     turns = play(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS)
     losses = np.array([(turn.d_real, turn.d_fake, turn.g) for turn in turns])
-    buffers = {f"{name}.{key}": b for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
+    buffers = {f"{name}.{key}": to_host(b) for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
     return Trajectory(losses, _numbers(G), _numbers(D), buffers)
 
 
@@ -135,11 +136,11 @@ def differences(system: System, got: Trajectory, want: Trajectory) -> Iterator[D
         yield Difference(distance(got.buffers[name], b), f"buffer {name}")
 
 
-def _player(network: Sequential, first: dict[str, np.ndarray], dtype: Any) -> Player:
-    params = network.init(np.random.default_rng(0), dtype=dtype)
+def _player(network: Sequential, first: dict[str, np.ndarray], dtype: Any, device: Device) -> Player:
+    params = network.init(np.random.default_rng(0), dtype=dtype, device=device)
     params.update(first)
     return Player(network, params, Adam(params, **ADAM))
 
 
 def _numbers(player: Player) -> np.ndarray:
-    return np.array([player.params.flat, player.optimizer.exp_avg, player.optimizer.exp_avg_sq])
+    return np.array([to_host(a) for a in (player.params.flat, player.optimizer.exp_avg, player.optimizer.exp_avg_sq)])

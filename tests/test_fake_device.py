@@ -280,12 +280,6 @@ def test_the_names_of_the_fake_module_are_names_of_numpy() -> None:
     assert [name for name in CUPY_FUNCTIONS if not callable(getattr(np, name, None))] == []
 
 
-def test_the_names_of_the_fake_device_are_names_of_cupy() -> None:
-    cupy = pytest.importorskip("cupy")
-    assert [name for name in CUPY_FUNCTIONS if not hasattr(cupy, name)] == []
-    assert [name for name in dir(FakeArray) if name[0] != "_" and not hasattr(cupy.ndarray, name)] == []
-
-
 def _compare(preprocess: toy.Preprocess, objective: Objective, logits: bool, optimizer: Callable[..., Any]) -> None:
     """Three rounds of D's step and G's on the host, on the plain code, and on the device."""
     with kernels.plain():

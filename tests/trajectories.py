@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan import Adam, Parameters, Player, Sequential, objectives, play
+from minigan.arrays import Device, to_device, to_host
 from minigan.networks import toy
 
 ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8}
@@ -89,11 +90,16 @@ def draw(game: Game, steps: int, seed: int = 2018) -> Draws:
 
 
 def minigan_trajectory(
-    game: Game, start: dict[str, np.ndarray], steps: int, at: tuple[int, ...], dtype: Any = np.float64
+    game: Game,
+    start: dict[str, np.ndarray],
+    steps: int,
+    at: tuple[int, ...],
+    dtype: Any = np.float64,
+    device: Device = "cpu",
 ) -> Trajectory:
     """The game as `play` plays it, from the flat weights start["G"] and start["D"]."""
     networks = game.networks()
-    G, D = (_player(networks[name], start[name].astype(dtype)) for name in "GD")
+    G, D = (_player(networks[name], start[name].astype(dtype), device) for name in "GD")
     draws = Draws(*(numbers.astype(dtype) for numbers in draw(game, steps)))
     real = iter(draws.real)
     noise = itertools.chain.from_iterable(zip(draws.noise_d, draws.noise_g, strict=True))
@@ -102,8 +108,8 @@ def minigan_trajectory(
         G,
         D,
         OBJECTIVES[game.scores, game.objective],
-        draw_real=lambda: next(real),
-        draw_noise=lambda: next(noise),
+        draw_real=lambda: to_device(next(real), device),
+        draw_noise=lambda: to_device(next(noise), device),
         turns=steps,
     ):
         losses.append((turn.d_real, turn.d_fake, turn.g))
@@ -140,12 +146,13 @@ def distance(got: np.ndarray, want: np.ndarray) -> float:
     return float(gap / scale) if scale else float("inf" if gap else 0.0)
 
 
-def _player(network: Sequential, flat: np.ndarray) -> Player:
+def _player(network: Sequential, flat: np.ndarray, device: Device) -> Player:
     params = network.init(np.random.default_rng(0), dtype=flat.dtype)
     params.flat[...] = flat
+    params = params.to_device(device)
     return Player(network, params, Adam(params, **ADAM))
 
 
 def _numbers(player: Player) -> list[np.ndarray]:
     params: Parameters = player.params
-    return [params.flat.copy(), player.optimizer.exp_avg, player.optimizer.exp_avg_sq]
+    return [to_host(a.copy()) for a in (params.flat, player.optimizer.exp_avg, player.optimizer.exp_avg_sq)]

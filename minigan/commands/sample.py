@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from minigan.arrays import to_host
+from minigan.arrays import Device, to_host
 from minigan.running.pictures import images_of
 from minigan.running.trained import Trained, open_run, open_weights
 from minigan.sheets import save_picture, save_sheet, to_bytes
@@ -39,6 +39,8 @@ class Sample:
     """draw from the moving average of G, if the run has one; --no-ema: from G itself"""
     candidates: int | None = None
     """draw so many, and keep the n that D finds most real"""
+    device: Device = "cpu"
+    """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 def sample(o: Sample) -> int:
@@ -66,8 +68,8 @@ def sample(o: Sample) -> int:
 def open_source(o: Sample) -> Trained:
     """The networks to draw with. Raises CheckpointError or ValueError."""
     if not o.source.is_dir():
-        return open_weights(o.source)
-    return open_run(o.source, o.checkpoint, average=o.ema)
+        return open_weights(o.source, o.device)
+    return open_run(o.source, o.checkpoint, o.ema, o.device)
 
 
 def writer(o: Sample) -> Any:

@@ -14,10 +14,21 @@
 None of it touches the numbers: a run that is watched plays the same game as `for turn in system.turns()`.
 """
 
-from minigan.running.command import main
+from minigan.running.command import main, told
 from minigan.running.folder import Folder
 from minigan.running.options import Run
 from minigan.running.trained import Trained, open_run, open_weights
 from minigan.running.training import Summary, Training, train
 
-__all__ = ["Folder", "Run", "Summary", "Trained", "Training", "main", "open_run", "open_weights", "train"]
+__all__ = [
+    "Folder",
+    "Run",
+    "Summary",
+    "Trained",
+    "Training",
+    "main",
+    "open_run",
+    "open_weights",
+    "told",
+    "train",
+]

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import tyro
 
+from minigan.arrays import DeviceError
 from minigan.checkpoint import Checkpoints
 from minigan.running.folder import Folder, options_from, read_about
 from minigan.running.options import Run
@@ -41,20 +42,25 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         program: the words before the arguments, to be told how to go on.
 
     Returns:
-        The exit status: 0; 1 if the training went wrong or something could not be written; 2 for a mistake in the
-        options; 128 and the signal's number if one stopped it.
+        The exit status: 0; 1 if the training went wrong, ran out of memory or could not write something; 2 for a
+        mistake in the options, one that cannot be met here included; 128 and the signal's number if one stopped it.
     """
     try:
         command = read_command(module, arguments, description, program)
         Folder(command.run.output).check(command.run.resume)
-        summary = train(module.build(command.system), command.run)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        try:
+            system = module.build(command.system)
+        except MemoryError as error:
+            print(told(error), file=sys.stderr)
+            return 2
+        summary = train(system, command.run)
+    except (ValueError, OSError, DeviceError) as error:
+        print(told(error), file=sys.stderr)
         return 2
-    except (DivergedError, NotFiniteError) as error:
+    except (DivergedError, NotFiniteError, MemoryError) as error:
         steps = Checkpoints(Folder(command.run.output).checkpoints).steps()
         kept = f"the last good checkpoint is that of turn {steps[-1]}" if steps else "nothing was saved"
-        print(f"error: {error}\n{kept}", file=sys.stderr)
+        print(f"{told(error)}\n{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped at once; what was played since the last checkpoint is lost", file=sys.stderr)
@@ -64,6 +70,13 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         print("\n".join(["some things are missing:", *summary.problems]), file=sys.stderr)
         return 1
     return 0 if summary.signal is None else 128 + summary.signal
+
+
+def told(error: Exception) -> str:
+    """An error as the one line that a command prints of it."""
+    if isinstance(error, MemoryError):  # CuPy's and NumPy's say how much was wanted, Python's own says nothing
+        return f"error: out of memory, try a smaller batch or network: {str(error) or 'the host has none left'}"
+    return f"error: {error}"
 
 
 def read_command(module: ModuleType, arguments: list[str], description: str | None, program: str) -> Command:

@@ -20,7 +20,9 @@ class Progress(NamedTuple):
 
 
 def state_of(system: System, progress: Progress) -> State:
-    """Everything that the rest of the training depends on, as live arrays and plain data."""
+    """Everything that the rest of the training depends on, as live arrays and plain data; no word of the device."""
+    about = describe(system.name, system.options)
+    del about["options"]["device"]
     state: State = {
         "G": system.G.params,
         "D": system.D.params,
@@ -28,7 +30,7 @@ def state_of(system: System, progress: Progress) -> State:
         "D_optimizer": system.D.optimizer.state_dict(),
         "rng": system.rng.bit_generator.state,
         "progress": progress._asdict(),
-        "about": describe(system.name, system.options),
+        "about": about,
     }
     if system.average:
         state["average"] = system.average.state_dict()

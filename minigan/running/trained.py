@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array
+from minigan.arrays import Array, Device, check_device
 from minigan.checkpoint import Checkpoints, load
 from minigan.layers import Sequential
 from minigan.parameters import Parameters
@@ -62,7 +62,10 @@ class Trained(NamedTuple):
 
 
 def open_run(
-    folder: str | os.PathLike[str], which: Literal["latest", "best"] | int = "latest", average: bool = True
+    folder: str | os.PathLike[str],
+    which: Literal["latest", "best"] | int = "latest",
+    average: bool = True,
+    device: Device = "cpu",
 ) -> Trained:
     """Open a checkpoint of a run.
 
@@ -70,8 +73,10 @@ def open_run(
         folder: the run's.
         which: the latest, the one with the best score, or that of a turn.
         average: take the moving average of G, if the run has one, and not G itself.
+        device: where to draw, wherever the run was trained.
 
     Raises:
+        DeviceError: if the device cannot be used here.
         CheckpointError: if there is no run or no such checkpoint in the folder, it is damaged, or it is not of this
             version's systems.
     """
@@ -90,13 +95,14 @@ def open_run(
             raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
         turn, state = found
     g = state["average"]["params"] if average and "average" in state else state["G"]
-    return _trained(place.about, module, about["options"], turn, g, state["D"])
+    return _trained(place.about, module, about["options"], turn, g, state["D"], device)
 
 
-def open_weights(path: str | os.PathLike[str]) -> Trained:
-    """Open a weight file of a generator that a run left; it says itself how the network is built.
+def open_weights(path: str | os.PathLike[str], device: Device = "cpu") -> Trained:
+    """Open a weight file of a generator that a run left, to draw on a device; it says itself how the network is built.
 
     Raises:
+        DeviceError: if the device cannot be used here.
         CheckpointError: if there is no such file, it is broken, or not of a generator of this version's systems.
     """
     path = Path(path)
@@ -105,7 +111,7 @@ def open_weights(path: str | os.PathLike[str]) -> Trained:
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, _module(path, name), options, turn, weights, None)
+    return _trained(path, _module(path, name), options, turn, weights, None, device)
 
 
 def _module(path: Path, name: str) -> ModuleType:
@@ -114,12 +120,13 @@ def _module(path: Path, name: str) -> ModuleType:
     return SYSTEMS[name]
 
 
-def _trained(path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any) -> Trained:
+def _trained(path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any, device: Device) -> Trained:
+    check_device(device)
     name = module.__name__.rpartition(".")[2]
     try:
-        options = options_from(module.Options, plain)
+        options = options_from(module.Options, {**plain, "device": device})
         G, D = module.networks(options)
-        G_numbers, D_numbers = G.init(np.random.default_rng(0)), D.init(np.random.default_rng(0))
+        G_numbers, D_numbers = (N.init(np.random.default_rng(0), device=device) for N in (G, D))
         G_numbers.load_state_dict(g)
         if d is not None:
             D_numbers.load_state_dict(d)

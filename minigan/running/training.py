@@ -65,6 +65,7 @@ def train(system: System, run: Run) -> Summary:
 
     Raises:
         ValueError, OSError: before any work: if an option or the folder cannot be used, or the folder's run is another.
+        MemoryError: if the device has not enough; the last checkpoint stays.
         DivergedError: if a loss is NaN or infinite.
         NotFiniteError: if another number is; in both cases the last checkpoint stays.
     """
@@ -145,15 +146,18 @@ class Training:
     def _do_what_is_due(self, turn: Turn, last: bool) -> None:
         n, epoch = turn.number, self.system.epoch
         end_of_epoch = epoch > 1 and n % epoch == 0
+        due = n % self.checkpoint_every == 0
+        sheet_due = n % self.sample_every == 0 or n == 1
+        if due or last or sheet_due:
+            turn.check()  # on a GPU nobody may have looked yet
         if n % self.log_every == 0 or end_of_epoch:
             record = record_of(turn, self.system.objective, epoch)
             self._say(self.system.line(record))
             self._record(record)
-        if n % self.sample_every == 0 or n == 1:
+        if sheet_due:
             self._try(f"samples of turn {n}", self._save_sheet)
         if end_of_epoch and self.system.weights_each_epoch:
             self._try(f"weights of epoch {n // epoch}", lambda: self._save_weights(n // epoch))
-        due = n % self.checkpoint_every == 0
         if due or last:
             self._try("log", self.log.sync)
             self._try("checkpoint", lambda: self.save(self._scored() if due else None))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import initializers
+from minigan.arrays import Device, to_device
 from minigan.data.batches import Batches
 from minigan.data.images import ImageFolder
 from minigan.initializers import Initializer
@@ -76,6 +77,8 @@ class Options:
     """decay of a moving average of G that samples are drawn from; 0: none"""
     seed: int = 0
     """same seed, same bits"""
+    device: Device = "cpu"
+    """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 PRESETS = {
@@ -97,7 +100,7 @@ def networks(o: Options) -> tuple[Sequential, Sequential]:
 def show(o: Options) -> Show:
     """How samples are drawn and looked at."""
     return Show(
-        noise=lambda rng, n: normal_noise(rng, n, o.noise),
+        noise=lambda rng, n: to_device(normal_noise(rng, n, o.noise), o.device),
         rows=64,
         training=True,
         sheet=64,
@@ -115,19 +118,19 @@ def build(o: Options) -> System:
     batches = Batches(images, o.batch, o.seed, workers=o.workers)
 
     G, D = networks(o)
-    g, d = G.init(rng), D.init(rng)
+    g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)
     start_from("netg_path", o.netg_path, g)
     start_from("netd_path", o.netd_path, d)
 
     return System(
         name="dcgan",
         options=o,
-        free=frozenset({"data", "epochs", "workers", "netg_path", "netd_path"}),
+        free=frozenset({"data", "device", "epochs", "netd_path", "netg_path", "workers"}),
         G=Player(G, g, Adam(g, o.g_lr, o.betas)),
         D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating,
-        draw_real=lambda: next(batches),
-        draw_noise=lambda: normal_noise(rng, o.batch, o.noise),
+        draw_real=lambda: to_device(next(batches), o.device),
+        draw_noise=lambda: to_device(normal_noise(rng, o.batch, o.noise), o.device),
         rng=rng,
         batches=batches,
         game=Game(o.epochs * batches.batches_per_epoch, d_every=o.d_every, g_every=o.g_every),

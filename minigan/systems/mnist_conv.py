@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minigan.arrays import Device, to_device
 from minigan.data.batches import Batches
 from minigan.data.digits import digits
 from minigan.layers import Sequential
@@ -61,6 +62,8 @@ class Options:
     """decay of a moving average of G that samples are drawn from; 0: none"""
     seed: int = 0
     """same seed, same bits"""
+    device: Device = "cpu"
+    """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 PRESETS = {
@@ -78,7 +81,7 @@ def networks(o: Options) -> tuple[Sequential, Sequential]:
 def show(o: Options) -> Show:
     """How samples are drawn and looked at."""
     return Show(
-        noise=lambda rng, n: box_noise(rng, n, o.noise),
+        noise=lambda rng, n: to_device(box_noise(rng, n, o.noise), o.device),
         rows=128,
         training=True,
         sheet=16,
@@ -97,17 +100,17 @@ def build(o: Options) -> System:
     batches = Batches(images, o.batch, o.seed)
 
     G, D = networks(o)
-    g, d = G.init(rng), D.init(rng)
+    g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)
 
     return System(
         name="mnist_conv",
         options=o,
-        free=frozenset({"data_dir", "epochs"}),
+        free=frozenset({"data_dir", "device", "epochs"}),
         G=Player(G, g, Adam(g, o.lr, o.betas)),
         D=Player(D, d, Adam(d, o.lr, o.betas)),
         objective=non_saturating_with_logits,
-        draw_real=lambda: next(batches),
-        draw_noise=lambda: box_noise(rng, o.batch, o.noise),
+        draw_real=lambda: to_device(next(batches), o.device),
+        draw_noise=lambda: to_device(box_noise(rng, o.batch, o.noise), o.device),
         rng=rng,
         batches=batches,
         game=Game(o.epochs * batches.batches_per_epoch),

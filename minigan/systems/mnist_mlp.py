@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minigan.arrays import Device, to_device
 from minigan.data.batches import Batches
 from minigan.data.digits import digits
 from minigan.layers import Sequential
@@ -58,6 +59,8 @@ class Options:
     """decay of a moving average of G that samples are drawn from; 0: none"""
     seed: int = 0
     """same seed, same bits"""
+    device: Device = "cpu"
+    """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 PRESETS = {
@@ -74,7 +77,7 @@ def networks(o: Options) -> tuple[Sequential, Sequential]:
 def show(o: Options) -> Show:
     """How samples are drawn and looked at."""
     return Show(
-        noise=lambda rng, n: normal_noise(rng, n, o.noise),
+        noise=lambda rng, n: to_device(normal_noise(rng, n, o.noise), o.device),
         rows=256,
         training=False,
         sheet=25,
@@ -95,17 +98,17 @@ def build(o: Options) -> System:
     batches = Batches(images.reshape(-1, 784), o.batch, o.seed)
 
     G, D = networks(o)
-    g, d = G.init(rng), D.init(rng)
+    g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)
 
     return System(
         name="mnist_mlp",
         options=o,
-        free=frozenset({"data_dir", "epochs"}),
+        free=frozenset({"data_dir", "device", "epochs"}),
         G=Player(G, g, Adam(g, o.lr, o.betas)),
         D=Player(D, d, Adam(d, o.lr, o.betas)),
         objective=non_saturating,
-        draw_real=lambda: next(batches),
-        draw_noise=lambda: normal_noise(rng, o.batch, o.noise),
+        draw_real=lambda: to_device(next(batches), o.device),
+        draw_noise=lambda: to_device(normal_noise(rng, o.batch, o.noise), o.device),
         rng=rng,
         batches=batches,
         game=Game(o.epochs * batches.batches_per_epoch, reuse_noise=True),

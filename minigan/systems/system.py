@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array, array_module
+from minigan.arrays import Array, array_module, check_device
 from minigan.averaging import MovingAverage
 from minigan.data.batches import Batches
 from minigan.objectives import Objective
@@ -39,7 +39,7 @@ class Game(NamedTuple):
 class Show(NamedTuple):
     """How samples are drawn and looked at.
 
-    noise: (rng, n) -> n rows of noise.
+    noise: (rng, n) -> n rows of noise, on the device of the options.
     rows: samples that go through G at once.
     training: whether batch norm takes the statistics of those rows, or the running ones.
     sheet: samples on a sheet.
@@ -72,7 +72,7 @@ class System(NamedTuple):
     options: what it was built from.
     free: names of options that another part of the same training may have different, since they change no number.
     G, D, objective: see training.py and objectives.py.
-    draw_real, draw_noise: a fresh batch each.
+    draw_real, draw_noise: a fresh batch each, drawn on the host and then moved to the device of the options.
     rng: where the first weights came from and the noise of the training comes from.
     batches: where draw_real reads; None if it draws from rng.
     game: the settings of the game.
@@ -140,12 +140,13 @@ def check(options: Any, counts: Sequence[str] = (), rates: Sequence[str] = ()) -
     """Refuse what cannot work before any work is done.
 
     Args:
-        options: of a system; each has a seed, betas and an average too.
+        options: of a system; each has a seed, betas, an average and a device too.
         counts: names of those that are at least 1, or None.
         rates: names of those that are finite and > 0.
 
     Raises:
         ValueError: naming the option, what was expected and what came.
+        DeviceError: if the device cannot be used here.
     """
     for name in counts:
         if getattr(options, name) is not None and getattr(options, name) < 1:
@@ -159,6 +160,7 @@ def check(options: Any, counts: Sequence[str] = (), rates: Sequence[str] = ()) -
         raise ValueError(f"average: expected a number in [0, 1), got {options.average}")
     if options.seed < 0:
         raise ValueError(f"seed: expected at least 0, got {options.seed}")
+    check_device(options.device)
 
 
 def follow(params: Parameters, decay: float) -> MovingAverage | None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import metrics
+from minigan.arrays import Device, to_device
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.layers import Sequential
 from minigan.networks import toy
@@ -54,6 +55,8 @@ class Options:
     """decay of the moving average of G that samples are drawn from; 0: none"""
     seed: int = 0
     """same seed, same bits"""
+    device: Device = "cpu"
+    """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
 
 PRESETS = {
@@ -70,7 +73,13 @@ def networks(o: Options) -> tuple[Sequential, Sequential]:
 def show(o: Options) -> Show:
     """How samples are drawn and looked at."""
     data = Gaussian(o.mu, o.sigma)
-    return Show(uniform_noise, rows=10_000, training=False, sheet=4000, picture=lambda x: histogram(x, data))
+    return Show(
+        noise=lambda rng, n: to_device(uniform_noise(rng, n), o.device),
+        rows=10_000,
+        training=False,
+        sheet=4000,
+        picture=lambda x: histogram(x, data),
+    )
 
 
 def build(o: Options) -> System:
@@ -78,16 +87,16 @@ def build(o: Options) -> System:
     check(o, counts=("batch", "hidden", "epochs", "d_steps", "g_steps"), rates=("d_lr", "g_lr"))
     rng, data = np.random.default_rng(o.seed), Gaussian(o.mu, o.sigma)
     G, D = networks(o)
-    g, d = G.init(rng), D.init(rng)
+    g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)
     return System(
         name="toy",
         options=o,
-        free=frozenset(),  # the rates fall along the whole game: a longer one is another from the start
+        free=frozenset({"device"}),  # the rates fall along the whole game: a longer one is another from the start
         G=Player(G, g, Adam(g, o.g_lr, o.betas)),
         D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating,
-        draw_real=lambda: data.sample(rng, o.batch),
-        draw_noise=lambda: uniform_noise(rng, o.batch),
+        draw_real=lambda: to_device(data.sample(rng, o.batch), o.device),
+        draw_noise=lambda: to_device(uniform_noise(rng, o.batch), o.device),
         rng=rng,
         batches=None,
         game=Game(o.epochs, d_steps=o.d_steps, g_steps=o.g_steps, schedule=linear_decay),

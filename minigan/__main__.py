@@ -1,9 +1,11 @@
 """The command line: python -m minigan --help
 
-train toy|mnist-mlp|mnist-conv|dcgan     train one of the four systems; `train dcgan --help` shows its options
-sample RUN                               draw samples with the generator of a run
-inspect PATH                             what a checkpoint, a weight file or a run holds, and whether it is whole
-convert IN OUT                           weights from one file format to another
+    train toy|mnist-mlp|mnist-conv|dcgan     train one of the four systems; `train dcgan --help` shows its options
+    sample RUN                               draw samples with the generator of a run
+    inspect PATH                             what a checkpoint, a weight file or a run holds, and whether it is whole
+    convert IN OUT                           weights from one file format to another
+
+Each command is a file of commands/; training is running/.
 """
 
 from __future__ import annotations

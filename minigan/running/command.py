@@ -1,6 +1,8 @@
 """The command line of a system: its options and those of the run, in one.
 
-sys.exit(main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))
+    sys.exit(main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))
+
+examples/ and `python -m minigan train` are this one line each.
 """
 
 from __future__ import annotations

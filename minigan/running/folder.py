@@ -1,12 +1,14 @@
 """What lies where in the folder of a run.
 
-run.json                  which system, and with which options
-log.jsonl                 a line of numbers now and then
-samples/turn-00000250.png sheets of samples, always of the same noise
-weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average
-checkpoints/              what it takes to go on
-live/                     for TensorBoard, if wanted
-curves.png  samples.png  walk.png  training.gif     at the end
+    run.json                  which system, and with which options
+    log.jsonl                 a line of numbers now and then
+    samples/turn-00000250.png sheets of samples, always of the same noise
+    weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average
+    checkpoints/              what it takes to go on
+    live/                     for TensorBoard, if wanted
+    curves.png  samples.png  walk.png  training.gif     at the end
+
+A run is known by its run.json; everything else may be missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A run's networks, opened again to draw samples: no data are needed, and nothing of the run is changed.
 
-trained = open_run("runs/faces")
-best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
+    trained = open_run("runs/faces")
+    best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
+
+`python -m minigan sample` is made of this.
 """
 
 from __future__ import annotations

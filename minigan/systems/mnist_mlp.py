@@ -62,7 +62,7 @@ class Options:
 
 PRESETS = {
     "default": Options(),
-    "quick": Options(preset="quick", images=1280, widths=(64, 128), epochs=10, lr=1e-3),
+    "quick": Options(preset="quick", images=6400, noise=32, widths=(64, 128, 256), epochs=9, lr=5e-4),
 }
 
 

@@ -35,6 +35,7 @@ import numpy as np
 import tyro
 
 from minigan import plotting, running
+from minigan.running.command import warnings_in_one_line
 from minigan.sheets import save_sheet
 from minigan.systems import dcgan
 
@@ -61,7 +62,8 @@ def generate(o: Generate) -> int:
     """Draw, choose, save. Returns the exit status."""
     try:
         plotting.check_writable("output", o.output, (".png",))
-        trained = running.open_run(o.weights_from, o.checkpoint)
+        with warnings_in_one_line():
+            trained = running.open_run(o.weights_from, o.checkpoint)
         best = trained.pick(np.random.default_rng(o.seed), o.candidates, o.keep)
         save_sheet(o.output, best.samples, columns=8)
     except (ValueError, OSError) as error:

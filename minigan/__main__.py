@@ -20,6 +20,7 @@ from minigan import running
 from minigan.commands.convert import Convert, convert
 from minigan.commands.inspect import Inspect, inspect
 from minigan.commands.sample import Sample, sample
+from minigan.running.command import warnings_in_one_line
 from minigan.systems import SYSTEMS
 
 
@@ -46,13 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     command = tyro.cli(Train | Sample | Inspect | Convert, prog="python -m minigan", args=arguments)
     assert not isinstance(command, Train)
     try:
-        match command:
-            case Sample():
-                return sample(command)
-            case Inspect():
-                return inspect(command)
-            case Convert():
-                return convert(command)
+        with warnings_in_one_line():
+            match command:
+                case Sample():
+                    return sample(command)
+                case Inspect():
+                    return inspect(command)
+                case Convert():
+                    return convert(command)
     except (ValueError, OSError, RuntimeError) as error:  # CheckpointError is a ValueError
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -88,7 +88,7 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Pa
             "error: nowhere/run.json: there is no such file",
         ),
         (["examples/mnist_mlp.py", "--resume", "--output", "OUT"], "error: resume: there is no run in "),
-        (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch_size: expected at most"),
+        (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch: expected at most"),
     ],
 )
 def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -470,6 +470,28 @@ def test_a_mistake_is_refused_in_one_line(
     assert files(tmp_path) == before
 
 
+def test_a_run_of_damaged_checkpoints_is_not_started_over_in_silence(tmp_path: Path) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6, checkpoint_every=3))
+    for folder in (tmp_path / "run" / "checkpoints").iterdir():
+        (folder / "state.json").write_bytes(b"")
+    before = files(tmp_path / "run")
+    with (
+        pytest.warns(RuntimeWarning, match="checkpoint skipped"),
+        pytest.raises(ValueError, match=r"resume: every checkpoint in \S+ is damaged; remove them to start over"),
+    ):
+        train(build("toy", tmp_path), Run(tmp_path / "run", resume=True))
+    assert files(tmp_path / "run") == before
+
+
+def test_a_log_that_somebody_wrote_into_is_named_and_costs_only_the_pictures(tmp_path: Path) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6, log_every=1))
+    log = tmp_path / "run" / "log.jsonl"
+    log.write_bytes(b"x" + log.read_bytes()[1:])
+    summary = train(build("toy", tmp_path), Run(tmp_path / "run", resume=True))
+    assert summary.finished
+    assert [problem.partition("log.jsonl: ")[2][:21] for problem in summary.problems] == ["line 1 is no record: "]
+
+
 def test_a_run_is_not_resumed_with_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=3))
     assert running.main(SYSTEMS["mnist_mlp"], [f"--output={tmp_path / 'run'}", "--resume"], None, "program") == 2

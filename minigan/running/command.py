@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
 import tyro
+from tqdm import tqdm
 
 from minigan.checkpoint import Checkpoints
 from minigan.running.folder import Folder, options_from, read_about
@@ -49,7 +53,8 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
     try:
         command = read_command(module, arguments, description, program)
         Folder(command.run.output).check(command.run.resume)
-        summary = train(module.build(command.system), command.run)
+        with warnings_in_one_line():
+            summary = train(module.build(command.system), command.run)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,6 +71,14 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         print("\n".join(["some things are missing:", *summary.problems]), file=sys.stderr)
         return 1
     return 0 if summary.signal is None else 128 + summary.signal
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """While it is entered, a warning tells what it warns of, on stderr, and not where in the program that was."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(f"warning: {message}", file=sys.stderr)
+        yield
 
 
 def read_command(module: ModuleType, arguments: list[str], description: str | None, program: str) -> Command:

@@ -113,12 +113,17 @@ def read_about(folder: Folder) -> dict[str, Any]:
 
 
 def options_from(kind: type, plain: dict[str, Any]) -> Any:
-    """Options of this kind from plain data. Raises ValueError for names it does not have."""
+    """Options of this kind from plain data. Raises ValueError for unknown names and values of other types."""
     hints = get_type_hints(kind)
     unknown = sorted(plain.keys() - hints.keys())
     if unknown:
         raise ValueError(f"run.json: unknown options {', '.join(unknown)}")
-    return kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+    options = kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+    for field in dataclasses.fields(options):
+        default, value = field.default, getattr(options, field.name)
+        if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
+            raise ValueError(f"run.json: {field.name}: expected a value like {default!r}, got {value!r}")
+    return options
 
 
 def _plain(value: Any) -> Any:

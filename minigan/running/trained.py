@@ -89,10 +89,14 @@ def open_run(
     else:
         found = checkpoints.latest() if which == "latest" else checkpoints.best()
         if found is None:
-            raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
+            whole = ", and those that there are are damaged" if checkpoints.steps() and which == "latest" else ""
+            raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint{whole}")
         turn, state = found
-    g = state["average"]["params"] if average and "average" in state else state["G"]
-    return _trained(place.about, module, about["options"], turn, g, state["D"])
+    try:
+        g, d = state["average"]["params"] if average and "average" in state else state["G"], state["D"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{place.checkpoints}: the checkpoint of turn {turn} is no run's: {error!r}") from error
+    return _trained(place.about, module, about["options"], turn, g, d)
 
 
 def open_weights(path: str | os.PathLike[str]) -> Trained:

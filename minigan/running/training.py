@@ -98,6 +98,10 @@ class Training:
         self.folder.make()
         self.checkpoints = Checkpoints(self.folder.checkpoints, run.keep)
         saved = self.checkpoints.latest() if run.resume else None
+        if saved is None and self.checkpoints.steps():
+            raise ValueError(
+                f"resume: every checkpoint in {self.folder.checkpoints} is damaged; remove them to start over"
+            )
         progress = restore(system, saved[1]) if saved else Progress()
         write_about(self.folder, describe(system.name, system.options))
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigan.data.batches import Batches
 from minigan.data.digits import digits
 from minigan.layers import Sequential
 from minigan.networks import mlp
@@ -26,7 +25,7 @@ from minigan.sampling import slerp
 from minigan.sheets import sheet
 from minigan.systems.noise import normal_noise
 from minigan.systems.scores import frechet_of_pixels
-from minigan.systems.system import Game, Show, System, check, follow
+from minigan.systems.system import Game, Show, System, batches_of, check, follow
 from minigan.training import Player
 
 
@@ -92,7 +91,7 @@ def build(o: Options) -> System:
 
     images, _ = digits(o.data, o.data_dir, "train")
     images = images[: o.images].reshape(-1, 1, 28, 28)
-    batches = Batches(images.reshape(-1, 784), o.batch, o.seed)
+    batches = batches_of(images.reshape(-1, 784), o)
 
     G, D = networks(o)
     g, d = G.init(rng), D.init(rng)

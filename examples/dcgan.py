@@ -52,6 +52,9 @@ class Generate:
     """how many are drawn"""
     keep: int = 64
     """how many are kept"""
+    batch_statistics: bool = True
+    """G's batch norm looks at the images that are drawn together, as in training; --no-batch-statistics: at what it
+    noted down while it trained, as the original does"""
     seed: int = 0
     """of the noise"""
     output: Path = Path("generated.png")
@@ -64,6 +67,7 @@ def generate(o: Generate) -> int:
         plotting.check_writable("output", o.output, (".png",))
         with warnings_in_one_line():
             trained = running.open_run(o.weights_from, o.checkpoint)
+        trained = trained._replace(show=trained.show._replace(training=o.batch_statistics))
         best = trained.pick(np.random.default_rng(o.seed), o.candidates, o.keep)
         save_sheet(o.output, best.samples, columns=8)
     except (ValueError, OSError) as error:

@@ -73,6 +73,9 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Pa
     assert re.search(r"best\.png: the best 10 of 40, D gives them 0\.\d+ to 0\.\d+", said)
     with Image.open(sheet) as picture:
         assert picture.size[0] > 8 * 32
+    by_batches = sheet.read_bytes()
+    run("examples/dcgan.py", "generate", *which, "--output", str(sheet), "--no-batch-statistics")
+    assert sheet.read_bytes() != by_batches
 
     other = ["--output", str(tmp_path / "other"), "--netg-path", str(out / "weights" / "netg.safetensors")]
     said = run("examples/dcgan.py", "--data", str(data), "--preset", "quick", "--epochs", "1", *other)

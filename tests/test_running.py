@@ -508,6 +508,15 @@ def test_a_resumed_run_knows_its_own_options(tmp_path: Path) -> None:
     assert running.open_run(tmp_path / "run").turn == 9
 
 
+def test_a_resumed_run_goes_on_being_logged_shown_and_kept_as_before(tmp_path: Path) -> None:
+    habits = ["--log-every=2", "--sample-every=4", "--checkpoint-every=3", "--keep=2", "--best=ks", "--no-gif"]
+    whole, parts = f"--output={tmp_path / 'whole'}", f"--output={tmp_path / 'parts'}"
+    start = ["--batch=8", "--epochs=9", *habits]
+    for said in ([whole, *start], [parts, *start, "--stop-after=5"], [parts, "--resume"]):
+        assert running.main(SYSTEMS["toy"], said, None, "program") == 0
+    assert_same_files(tmp_path / "whole", tmp_path / "parts")
+
+
 # --- Live -----------------------------------------------------------------------------------------------------------
 
 

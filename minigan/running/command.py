@@ -93,19 +93,19 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
     first.add_argument("--output", type=Path, default=Path("runs") / name)
     first.add_argument("--resume", action="store_true")
     said = first.parse_known_args(arguments)[0]
-    start = module.PRESETS.get(said.preset, module.PRESETS["default"])
+    start, run = module.PRESETS.get(said.preset, module.PRESETS["default"]), Run()
     if said.resume and not {"-h", "--help"} & set(arguments):
         folder = Folder(said.output)
         folder.check(resume=True)
         about = read_about(folder)
         if about["system"] != name:
             raise ValueError(f"resume: the run in {said.output} is of {about['system']}, not of {name}")
-        start = options_from(module.Options, about["options"])
+        start, run = options_from(module.Options, about["options"]), options_from(Run, about.get("run", {}))
     return tyro.cli(
         Command[module.Options],  # type: ignore[name-defined]
         prog=program,
         args=arguments,
-        default=Command(start, replace(Run(), output=said.output)),
+        default=Command(start, replace(run, output=said.output)),
         description=description,
     )
 

@@ -1,6 +1,6 @@
 """What lies where in the folder of a run.
 
-    run.json                  which system, and with which options
+    run.json                  which system, with which options, and how it is run
     log.jsonl                 a line of numbers now and then
     samples/turn-00000250.png sheets of samples, always of the same noise
     weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average

@@ -83,7 +83,7 @@ FULL = [
     System("conv28", 96, (32, 1024), (1, 28, 28), 16),
     System("dcgan", 100, (64,), (3, 96, 96), 8),
     System("mlp", 100, (128, 256, 512), (784,), 64, reuse_noise=True),
-    System("dcgan", 100, (64,), (3, 96, 96), 8, g_every=2),
+    System("dcgan", 100, (16,), (3, 96, 96), 8, g_every=2),
 ]
 
 

@@ -36,6 +36,7 @@ import tyro
 
 from minigan import plotting, running
 from minigan.arrays import Device, DeviceError, to_host
+from minigan.running.command import warnings_in_one_line
 from minigan.sheets import save_sheet
 from minigan.systems import dcgan
 
@@ -52,6 +53,9 @@ class Generate:
     """how many are drawn"""
     keep: int = 64
     """how many are kept"""
+    batch_statistics: bool = True
+    """G's batch norm looks at the images that are drawn together, as in training; --no-batch-statistics: at what it
+    noted down while it trained, as the original does"""
     seed: int = 0
     """of the noise"""
     output: Path = Path("generated.png")
@@ -64,7 +68,9 @@ def generate(o: Generate) -> int:
     """Draw, choose, save. Returns the exit status."""
     try:
         plotting.check_writable("output", o.output, (".png",))
-        trained = running.open_run(o.weights_from, o.checkpoint, device=o.device)
+        with warnings_in_one_line():
+            trained = running.open_run(o.weights_from, o.checkpoint, device=o.device)
+        trained = trained._replace(show=trained.show._replace(training=o.batch_statistics))
         best = trained.pick(np.random.default_rng(o.seed), o.candidates, o.keep)
         scores = to_host(best.scores)
         save_sheet(o.output, to_host(best.samples), columns=8)

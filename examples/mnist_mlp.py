@@ -1,6 +1,6 @@
 """The first GAN that most people meet: fully connected layers learn to draw digits.
 
-    python examples/mnist_mlp.py --preset quick                     # seconds; blurs that begin to have places
+    python examples/mnist_mlp.py --preset quick                     # seconds; grainy, but one tells a 7 from a 0
     python examples/mnist_mlp.py --epochs 50                        # on digits drawn from fonts, nothing to download
     python examples/mnist_mlp.py --data mnist --data-dir data       # the original: MNIST, 200 epochs
     python examples/mnist_mlp.py --output runs/mnist_mlp --resume   # go on with what was interrupted

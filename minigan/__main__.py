@@ -1,9 +1,11 @@
 """The command line: python -m minigan --help
 
-train toy|mnist-mlp|mnist-conv|dcgan     train one of the four systems; `train dcgan --help` shows its options
-sample RUN                               draw samples with the generator of a run
-inspect PATH                             what a checkpoint, a weight file or a run holds, and whether it is whole
-convert IN OUT                           weights from one file format to another
+    train toy|mnist-mlp|mnist-conv|dcgan     train one of the four systems; `train dcgan --help` shows its options
+    sample RUN                               draw samples with the generator of a run
+    inspect PATH                             what a checkpoint, a weight file or a run holds, and whether it is whole
+    convert IN OUT                           weights from one file format to another
+
+Each command is a file of commands/; training is running/.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from minigan import running
 from minigan.commands.convert import Convert, convert
 from minigan.commands.inspect import Inspect, inspect
 from minigan.commands.sample import Sample, sample
+from minigan.running.command import warnings_in_one_line
 from minigan.systems import SYSTEMS
 
 
@@ -44,13 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     command = tyro.cli(Train | Sample | Inspect | Convert, prog="python -m minigan", args=arguments)
     assert not isinstance(command, Train)
     try:
-        match command:
-            case Sample():
-                return sample(command)
-            case Inspect():
-                return inspect(command)
-            case Convert():
-                return convert(command)
+        with warnings_in_one_line():
+            match command:
+                case Sample():
+                    return sample(command)
+                case Inspect():
+                    return inspect(command)
+                case Convert():
+                    return convert(command)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:  # also CheckpointError and DeviceError
         print(running.told(error), file=sys.stderr)
         return 2

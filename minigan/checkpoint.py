@@ -311,7 +311,7 @@ def _verified(directory: Path) -> dict[str, bytes]:
         contents[name] = read_file(directory / name)
         found = _description(contents[name])
         if found != listed[name]:
-            raise CheckpointError(f"{directory / name}: damaged: expected {listed[name]}, got {found}")
+            raise CheckpointError(f"{directory / name}: damaged: its size or SHA-256 is not what the manifest says")
     return contents
 
 

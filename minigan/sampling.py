@@ -101,7 +101,13 @@ def slerp(a: Array, b: Array, t: float) -> Array:
 
 
 def walk(a: Array, b: Array, steps: int, between: Callable[[Array, Array, float], Array]) -> Array:
-    """From each row of a to its row of b: (N, n), (N, n) -> (N * steps, n), the steps of a row one after the other."""
+    """From each row of a to its row of b: (N, n), (N, n) -> (N * steps, n), the steps of a row one after the other.
+
+    Raises:
+        ValueError: if there are fewer than 2 steps: the first is a, the last b.
+    """
+    if steps < 2:
+        raise ValueError(f"steps: expected at least 2, got {steps}")
     xp = array_module(a)
     ways = xp.stack([between(a, b, i / (steps - 1)) for i in range(steps)], 1)  # (N, steps, n)
     return ways.reshape(-1, *a.shape[1:]).astype(a.dtype)

@@ -1,6 +1,8 @@
 """PyTorch's own weight files, read and written with the help of an installed PyTorch.
 
-save_weights("G.safetensors", load_pth("netG.pth"))     # once; from then on nothing needs PyTorch
+    save_weights("G.safetensors", load_pth("netG.pth"))     # once; from then on nothing needs PyTorch
+
+Only this file imports PyTorch.
 """
 
 from __future__ import annotations

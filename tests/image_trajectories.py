@@ -24,16 +24,24 @@ OBJECTIVES = {"probabilities": objectives.non_saturating, "logits": objectives.n
 
 
 class System(NamedTuple):
-    """What is played: a pair of networks, by name and widths, on batches of `rows` images."""
+    """What is played: a pair of networks, by name and widths, on batches of `rows` images, and how, see `play`."""
 
     name: str
     noise: int
     widths: tuple[int, ...]
     image: tuple[int, ...]
     rows: int
+    reuse_noise: bool = False
+    g_every: int = 1
 
     def __str__(self) -> str:
-        return f"{self.name}, {'-'.join(map(str, self.widths))}"
+        return f"{self.file}, {'-'.join(map(str, self.widths))}"
+
+    @property
+    def file(self) -> str:
+        """The name of networks and game, for the file of the reference."""
+        noise = "_reused_noise" if self.reuse_noise else ""
+        return f"{self.name}{noise}{f'_g_every_{self.g_every}' if self.g_every > 1 else ''}"
 
     @property
     def scores(self) -> str:
@@ -55,7 +63,8 @@ class System(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """The losses (steps, [d_real, d_fake, g]); each player's (kinds, weight) and buffers {name: array} at the end."""
+    """The losses (steps, [d_real, d_fake, g]), nan where G did not move; each player's (kinds, weight) and buffers
+    {name: array} at the end."""
 
     losses: np.ndarray
     G: np.ndarray
@@ -67,11 +76,15 @@ NARROW = [
     System("mlp", 6, (5, 7, 9), (16,), 8),
     System("conv28", 6, (2, 12), (1, 28, 28), 32),
     System("dcgan", 6, (1,), (3, 96, 96), 4),
+    System("mlp", 6, (5, 7, 9), (16,), 8, reuse_noise=True),
+    System("dcgan", 6, (1,), (3, 96, 96), 4, g_every=2),
 ]
 FULL = [
     System("mlp", 100, (128, 256, 512), (784,), 64),
     System("conv28", 96, (32, 1024), (1, 28, 28), 16),
     System("dcgan", 100, (64,), (3, 96, 96), 8),
+    System("mlp", 100, (128, 256, 512), (784,), 64, reuse_noise=True),
+    System("dcgan", 100, (16,), (3, 96, 96), 8, g_every=2),
 ]
 
 
@@ -91,7 +104,10 @@ def start(system: System, seed: int = 2014) -> dict[str, dict[str, np.ndarray]]:
 
 
 def draw(system: System, seed: int = 2018) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """What each step sees: images uniform on [-1, 1), normal noise for D's step and for G's; float32 numbers."""
+    """What each step sees: images uniform on [-1, 1), normal noise for D's step and for G's; float32 numbers.
+
+    Where G sits out or takes D's noise again, the noise for its step passes by.
+    """
     rng = np.random.default_rng(seed)
     for _ in range(STEPS):
         real = rng.uniform(-1.0, 1.0, (system.rows, *system.image)).astype(np.float32)
@@ -105,9 +121,17 @@ def minigan_trajectory(system: System, dtype: Any = np.float64, device: Device =
     G, D = (_player(network, first[name], dtype, device) for name, network in system.networks().items())
     batches = [[to_device(a.astype(dtype), device) for a in step] for step in draw(system)]
     real = (images for images, _, _ in batches)
-    noise = itertools.chain.from_iterable(z for _, *z in batches)
-    turns = play(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS)
+    noise = itertools.chain.from_iterable(
+        z[:1] if system.reuse_noise or number % system.g_every else z for number, (_, *z) in enumerate(batches, 1)
+    )
+    turns = play(
+        *(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS),
+        g_every=system.g_every,
+        reuse_noise=system.reuse_noise,
+    )
     losses = np.array([(turn.d_real, turn.d_fake, turn.g) for turn in turns])
+    if next(noise, None) is not None:
+        raise ValueError("expected the game to take all of its noise")
     buffers = {f"{name}.{key}": to_host(b) for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
     return Trajectory(losses, _numbers(G), _numbers(D), buffers)
 
@@ -122,7 +146,11 @@ class Difference(NamedTuple):
 def differences(system: System, got: Trajectory, want: Trajectory) -> Iterator[Difference]:
     """How far got is from want: each loss over the steps, each weight, each of its moments, each buffer."""
     for j, name in enumerate(("d_real", "d_fake", "g")):
-        yield Difference(distance(got.losses[:, j], want.losses[:, j]), f"loss {name}")
+        ours, theirs = got.losses[:, j], want.losses[:, j]
+        moved = ~np.isnan(theirs)
+        if np.isnan(ours[moved]).any() or not np.isnan(ours[~moved]).all():
+            raise ValueError(f"expected {name} in turns {np.flatnonzero(moved) + 1}, got {ours}")
+        yield Difference(distance(ours[moved], theirs[moved]), f"loss {name}")
     for player, network in system.networks().items():
         specs = network.parameters()
         cuts = np.cumsum([np.prod(spec.shape) for spec in specs.values()])[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from PIL import Image
 
 from minigan import running
 from minigan.__main__ import main
-from minigan.checkpoint import load
+from minigan.checkpoint import Checkpoints, load
 from minigan.running import Run, open_run, train
 from minigan.sampling import apply
 from minigan.sheets import sheet, to_bytes
@@ -182,8 +183,10 @@ def test_a_weight_file_of_a_run_knows_how_its_generator_is_built(runs: Path, tmp
         ("mlp", ["--checkpoint", "7"], "there is no checkpoint of turn 7; there are 12, 18, 24"),
         ("mlp", ["--checkpoint", "best"], "there is no best checkpoint"),
         ("toy", ["--output", "new"], "output: samples of toy are numbers, not pictures: write them into an .npz file"),
-        ("none", [], "there is no such file"),
+        ("none", [], "source: there is no "),
+        (".", [], "source: there is no run in "),
         ("mlp/weights/netg.safetensors", ["--candidates", "99"], "candidates: there is no D here to choose among them"),
+        ("mlp/weights/netg.safetensors", ["--checkpoint", "6"], "checkpoint: "),
         ("mlp/weights/netd.safetensors", [], "does not hold the networks of mnist_mlp: state_dict does not fit"),
         ("mlp/log.jsonl", [], "not a safetensors file"),
     ],
@@ -225,6 +228,48 @@ def test_weights_that_do_not_say_where_they_are_from_cannot_be_sampled(
     save_weights(tmp_path / "b.safetensors", {"w": np.zeros(2)}, {"system": "toy", "options": options, "turn": "1"})
     assert _run("sample", tmp_path / "b.safetensors") == 2
     assert "b.safetensors: does not hold the networks of toy: run.json: unknown options" in capsys.readouterr().err
+
+
+def _tell(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, where a warning is not an error."""
+    command = [sys.executable, "-m", "minigan", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_damaged_checkpoint_is_passed_over_in_one_line_and_damaged_ones_alone_are_refused(
+    runs: Path, tmp_path: Path
+) -> None:
+    run, out = shutil.copytree(runs / "mlp", tmp_path / "run"), tmp_path / "a.npz"
+    *older, newest = sorted((run / "checkpoints").iterdir())
+    (newest / "G.safetensors").write_bytes(b"")
+    done = _tell("sample", run, "--output", out)
+    assert (done.returncode, done.stdout) == (0, f"64 samples of mnist_mlp after 18 turns: {out}\n")
+    defect = "damaged: its size or SHA-256 is not what the manifest says"
+    assert done.stderr == f"warning: checkpoint skipped: {newest}/G.safetensors: {defect}\n"
+    for folder in older:
+        (folder / "state.json").unlink()
+    done = _tell("sample", run, "--output", out)
+    assert done.returncode == 2
+    *warned, refused = done.stderr.splitlines()
+    assert [line.startswith("warning: checkpoint skipped: ") for line in warned] == [True] * 3
+    refusal = "there is no latest checkpoint, and those that there are are damaged"
+    assert refused == f"error: {run / 'checkpoints'}: {refusal}"
+
+
+@pytest.mark.parametrize("state", [{"step": 3}, {"G": 1, "D": 2}, {"G": {}, "about": {"system": "mnist_mlp"}}])
+def test_a_checkpoint_of_something_else_is_refused_in_one_line(
+    state: dict[str, Any], runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "mlp", tmp_path / "run")
+    Checkpoints(run / "checkpoints", keep=1).save(30, state)
+    assert _run("sample", run, "--output", tmp_path / "a.npz") == 2
+    assert re.fullmatch(r"error: \S+: (the checkpoint of turn 30 is no run's: |does not hold the ).*\n", _err(capsys))
+    assert _run("train", "mnist-mlp", "--output", run, "--resume") == 2
+    assert re.fullmatch(r"error: resume: the checkpoint is not of a run of mnist_mlp: .*\n", _err(capsys))
+
+
+def _err(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
 
 
 # --- inspect --------------------------------------------------------------------------------------------------------
@@ -359,7 +404,7 @@ def test_what_cannot_be_converted_is_refused_in_one_line(
         (start, tmp_path / "a.onnx", "target: expected a file ending in .safetensors, .npz, .pth, .pt, got"),
         (runs / "mlp" / "log.jsonl", tmp_path / "a.npz", "source: expected a file ending in"),
         (start, start, "target: expected another file than the source"),
-        (tmp_path / "none.npz", tmp_path / "a.npz", f"{tmp_path / 'none.npz'}: there is no such file"),
+        (tmp_path / "none.npz", tmp_path / "a.npz", f"source: there is no {tmp_path / 'none.npz'}"),
         (start, tmp_path / "no" / "a.npz", f"{tmp_path / 'no' / 'a.npz'}: could not be written"),
     ]:
         assert _run("convert", source, target) == 2

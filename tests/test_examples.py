@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from minigan.checkpoint import Checkpoints
+from minigan.data.digits import digits
+from minigan.running import open_run
 from minigan.running.records import read_records
 from tests.small_systems import draw_images
 
@@ -24,8 +27,10 @@ def run(*arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv"])
-def test_an_example_learns_from_glyphs_and_says_where_everything_is(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "digits_drawn"), [("mnist_mlp", 4), ("mnist_conv", 2)])
+def test_an_example_learns_from_glyphs_and_says_where_everything_is(
+    name: str, digits_drawn: int, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     said = run(f"examples/{name}.py", "--preset", "quick", "--best", "frechet", "--output", str(out))
     named = [Path(line.strip()) for line in said.splitlines() if line.startswith(f"  {out}")]
@@ -35,6 +40,21 @@ def test_an_example_learns_from_glyphs_and_says_where_everything_is(name: str, t
     assert scores[-1] < scores[0]
     with Image.open(out / "samples.png") as picture:
         assert len(picture.convert("L").getcolors(10**6) or []) > 50
+    drawn = nearest_digits(open_run(out).sample(np.random.default_rng(0), 200))
+    assert sum(np.bincount(drawn) >= 10) >= digits_drawn
+
+
+def nearest_digits(samples: np.ndarray) -> np.ndarray:
+    """What each sample is: the digit of the glyph that it is nearest to, in angle, whatever its light and contrast."""
+    images, labels = digits("glyphs")
+    return labels[(directions(samples) @ directions(images).T).argmax(1)]
+
+
+def directions(images: np.ndarray) -> np.ndarray:
+    """(N, ...) -> (N, pixels), each row of mean 0 and length 1."""
+    rows = images.reshape(len(images), -1).astype(np.float32)
+    rows -= rows.mean(1, keepdims=True)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Path) -> None:
@@ -53,6 +73,9 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Pa
     assert re.search(r"best\.png: the best 10 of 40, D gives them 0\.\d+ to 0\.\d+", said)
     with Image.open(sheet) as picture:
         assert picture.size[0] > 8 * 32
+    by_batches = sheet.read_bytes()
+    run("examples/dcgan.py", "generate", *which, "--output", str(sheet), "--no-batch-statistics")
+    assert sheet.read_bytes() != by_batches
 
     other = ["--output", str(tmp_path / "other"), "--netg-path", str(out / "weights" / "netg.safetensors")]
     said = run("examples/dcgan.py", "--data", str(data), "--preset", "quick", "--epochs", "1", *other)
@@ -68,7 +91,7 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Pa
             "error: nowhere/run.json: there is no such file",
         ),
         (["examples/mnist_mlp.py", "--resume", "--output", "OUT"], "error: resume: there is no run in "),
-        (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch_size: expected at most"),
+        (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch: expected at most"),
     ],
 )
 def test_a_mistake_ends_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_nearly_every_number_of_both_players_moves(system):
 
 def test_batch_norm_counts_two_batches_of_d_and_two_of_g_in_a_round():
     """G makes images in D's step and in its own; D sees real ones, generated ones, and those of G's step."""
-    passes = {"G": 2 * STEPS, "D": 3 * STEPS}
     for system in NARROW:
+        passes = {"G": STEPS + STEPS // system.g_every, "D": 2 * STEPS + STEPS // system.g_every}
         counters = {k: b for k, b in load_images(system).buffers.items() if k.endswith("num_batches_tracked")}
         ours = minigan_trajectory(system).buffers
         assert all(ours[k] == b == passes[k[0]] for k, b in counters.items())
@@ -66,6 +66,13 @@ def test_the_comparison_sees_a_change_in_the_seventh_digit_of_any_part(part):
     changed = getattr(want, part)
     changed = {k: b * (1 + 1e-7) for k, b in changed.items()} if part == "buffers" else changed * (1 + 1e-7)
     assert max(differences(system, want._replace(**{part: changed}), want)).relative == pytest.approx(1e-7)
+
+
+def test_the_comparison_sees_a_turn_in_which_only_one_library_moves_g():
+    plain, every_second = (load_images(NARROW[i]) for i in (2, 4))
+    for got, want in ((plain, every_second), (every_second, plain)):
+        with pytest.raises(ValueError, match="expected g in turns"):
+            list(differences(NARROW[2], got, want))
 
 
 def test_the_comparison_refuses_other_buffers():

@@ -470,6 +470,28 @@ def test_a_mistake_is_refused_in_one_line(
     assert files(tmp_path) == before
 
 
+def test_a_run_of_damaged_checkpoints_is_not_started_over_in_silence(tmp_path: Path) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6, checkpoint_every=3))
+    for folder in (tmp_path / "run" / "checkpoints").iterdir():
+        (folder / "state.json").write_bytes(b"")
+    before = files(tmp_path / "run")
+    with (
+        pytest.warns(RuntimeWarning, match="checkpoint skipped"),
+        pytest.raises(ValueError, match=r"resume: every checkpoint in \S+ is damaged; remove them to start over"),
+    ):
+        train(build("toy", tmp_path), Run(tmp_path / "run", resume=True))
+    assert files(tmp_path / "run") == before
+
+
+def test_a_log_that_somebody_wrote_into_is_named_and_costs_only_the_pictures(tmp_path: Path) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6, log_every=1))
+    log = tmp_path / "run" / "log.jsonl"
+    log.write_bytes(b"x" + log.read_bytes()[1:])
+    summary = train(build("toy", tmp_path), Run(tmp_path / "run", resume=True))
+    assert summary.finished
+    assert [problem.partition("log.jsonl: ")[2][:21] for problem in summary.problems] == ["line 1 is no record: "]
+
+
 def test_a_run_is_not_resumed_with_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=3))
     assert running.main(SYSTEMS["mnist_mlp"], [f"--output={tmp_path / 'run'}", "--resume"], None, "program") == 2
@@ -484,6 +506,15 @@ def test_a_resumed_run_knows_its_own_options(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (about["options"]["batch"], about["options"]["epochs"], about["options"]["average"]) == (8, 9, 0.0)
     assert running.open_run(tmp_path / "run").turn == 9
+
+
+def test_a_resumed_run_goes_on_being_logged_shown_and_kept_as_before(tmp_path: Path) -> None:
+    habits = ["--log-every=2", "--sample-every=4", "--checkpoint-every=3", "--keep=2", "--best=ks", "--no-gif"]
+    whole, parts = f"--output={tmp_path / 'whole'}", f"--output={tmp_path / 'parts'}"
+    start = ["--batch=8", "--epochs=9", *habits]
+    for said in ([whole, *start], [parts, *start, "--stop-after=5"], [parts, "--resume"]):
+        assert running.main(SYSTEMS["toy"], said, None, "program") == 0
+    assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
 
 # --- Live -----------------------------------------------------------------------------------------------------------

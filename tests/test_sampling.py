@@ -65,6 +65,11 @@ def test_a_way_begins_and_ends_where_it_should(between) -> None:  # type: ignore
     assert z.dtype == a.dtype
 
 
+def test_a_way_of_one_step_would_not_arrive() -> None:
+    with pytest.raises(ValueError, match="steps: expected at least 2, got 1"):
+        sampling.walk(np.ones((2, 3)), np.ones((2, 3)), 1, sampling.lerp)
+
+
 def test_a_great_circle_keeps_the_length_of_noise_and_turns_evenly() -> None:
     a, b = np.eye(2)[:1] * 3.0, np.eye(2)[1:] * 3.0
     z = sampling.walk(a, b, 4, sampling.slerp)

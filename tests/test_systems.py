@@ -149,6 +149,9 @@ def test_options_survive_being_written_down(name: str, preset: str) -> None:
         ("toy", {"sigma": 0.0}, "sigma: expected a finite number > 0, got 0.0"),
         ("toy", {"hidden": 0}, "hidden: expected at least 1, got 0"),
         ("mnist_mlp", {"batch": 0}, "batch: expected at least 1, got 0"),
+        ("mnist_mlp", {"batch": 51}, "batch: expected at most the 50 images of the data, got 51"),
+        ("mnist_conv", {"batch": 51}, "batch: expected at most the 50 images of the data, got 51"),
+        ("dcgan", {"batch": 51}, "batch: expected at most the 50 images of the data, got 51"),
         ("mnist_mlp", {"images": 0}, "images: expected at least 1, got 0"),
         ("mnist_mlp", {"lr": float("nan")}, "lr: expected a finite number > 0, got nan"),
         ("mnist_mlp", {"widths": ()}, "widths: expected at least one number >= 1, got ()"),
@@ -164,6 +167,20 @@ def test_what_cannot_work_is_refused_by_name(name: str, change: dict[str, Any], 
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the message is compared below
         build(name, tmp_path, **change)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("data", ["nowhere", "empty", "letter.txt"])
+def test_images_that_cannot_be_found_are_refused_by_the_options_name(data: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "letter.txt").write_text("no zip")
+    with pytest.raises(ValueError, match=rf"^data: .*{data}"):
+        dcgan.build(dcgan.Options(data=tmp_path / data))
+
+
+@pytest.mark.parametrize("change", [{"batch": "8"}, {"widths": 7}, {"lr": [1e-3]}, {"data_dir": 1}, {"average": None}])
+def test_options_of_another_type_are_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected a value like .*, got "):
+        options_from(SYSTEMS["mnist_mlp"].Options, change)
 
 
 def test_the_dcgan_starts_from_weights(tmp_path: Path) -> None:

@@ -122,23 +122,26 @@ def trajectory(system: System, dtype: torch.dtype = torch.float64) -> Trajectory
     optimizer_g, optimizer_d = (torch.optim.Adam(player.parameters(), **ADAM) for player in (G, D))
     criterion = nn.BCEWithLogitsLoss() if system.scores == "logits" else nn.BCELoss()
     losses = []
-    for step in draw(system):
+    for number, step in enumerate(draw(system), 1):
         real, noise_d, noise_g = (torch.from_numpy(numbers).to(dtype) for numbers in step)
 
         optimizer_d.zero_grad()
         score = D(real)
         loss_real = criterion(score, torch.ones_like(score))
         loss_real.backward()
-        score = D(G(noise_d).detach())
+        fake = G(noise_d)
+        score = D(fake.detach())
         loss_fake = criterion(score, torch.zeros_like(score))
         loss_fake.backward()
         optimizer_d.step()
 
-        optimizer_g.zero_grad()
-        score = D(G(noise_g))
-        loss_g = criterion(score, torch.ones_like(score))
-        loss_g.backward()
-        optimizer_g.step()
+        loss_g = torch.tensor(torch.nan)
+        if number % system.g_every == 0:
+            optimizer_g.zero_grad()
+            score = D(fake if system.reuse_noise else G(noise_g))
+            loss_g = criterion(score, torch.ones_like(score))
+            loss_g.backward()
+            optimizer_g.step()
 
         losses.append((loss_real.item(), loss_fake.item(), loss_g.item()))
     buffers = {f"{name}.{key}": b.numpy() for name, p in (("G", G), ("D", D)) for key, b in p.named_buffers()}

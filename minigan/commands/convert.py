@@ -49,11 +49,13 @@ def read_weights(argument: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays of a weight file, by the ending of its name: in the order of a .pth, otherwise as their names count.
 
     Raises:
-        ValueError: naming the argument, for another ending.
-        CheckpointError: if there is no such file, or it is broken.
+        ValueError: naming the argument, for another ending, or if there is no such file.
+        CheckpointError: if it is broken.
         RuntimeError: for a .pth file where PyTorch is not installed.
     """
     check_format(argument, path)
+    if not path.exists():
+        raise ValueError(f"{argument}: there is no {path}")
     if path.suffix.lower() in (".pth", ".pt"):
         return load_pth(path)
     arrays = load_weights(path)

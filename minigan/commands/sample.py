@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 
 from minigan.arrays import Device, to_host
+from minigan.running.folder import Folder
 from minigan.running.pictures import images_of
 from minigan.running.trained import Trained, open_run, open_weights
 from minigan.sheets import save_picture, save_sheet, to_bytes
@@ -67,9 +68,15 @@ def sample(o: Sample) -> int:
 
 def open_source(o: Sample) -> Trained:
     """The networks to draw with. Raises CheckpointError or ValueError."""
+    if not o.source.exists():
+        raise ValueError(f"source: there is no {o.source}")
     if not o.source.is_dir():
+        if o.checkpoint != "latest":
+            raise ValueError(f"checkpoint: {o.source} is a file of weights and has none, got {o.checkpoint}")
         return open_weights(o.source, o.device)
-    return open_run(o.source, o.checkpoint, o.ema, o.device)
+    if not Folder(o.source).about.exists():
+        raise ValueError(f"source: there is no run in {o.source}")
+    return open_run(o.source, o.checkpoint, average=o.ema, device=o.device)
 
 
 def writer(o: Sample) -> Any:

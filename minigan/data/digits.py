@@ -112,9 +112,11 @@ def _path(name: str, data_dir: Path, file: str, fetch: bool) -> Path:
     home = data_dir / source.folders[0]
     remedy = f"put {', '.join(source.sha256)} from {source.url} into {home}"
     if not fetch:
-        raise FileNotFoundError(f"{name}: no {file} under {data_dir}; allow the download, or {remedy}")
+        raise FileNotFoundError(f"data_dir: no {file} of {name} under {data_dir}; allow the download, or {remedy}")
     try:
         download(source.url + file, home / file, source.sha256[file])
     except DownloadError as error:
-        raise DownloadError(f"{name}: no {file} under {data_dir}, and none to be fetched ({error}); {remedy}") from None
+        raise DownloadError(
+            f"data_dir: no {file} of {name} under {data_dir}, and none to be fetched ({error}); {remedy}"
+        ) from None
     return home / file

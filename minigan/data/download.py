@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import urllib.request
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,7 @@ def download(url: str, path: Path, sha256: str) -> None:
         DownloadError: if there is no network, the server refuses, stalls or breaks off, or the SHA-256 is another one.
         OSError: if nothing can be written there.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     part = Path(name)
@@ -47,6 +49,9 @@ def download(url: str, path: Path, sha256: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+        for folder in made:  # from the innermost; one that has become good for something is not empty
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _fetch(url: str, file: IO[bytes], title: str) -> tuple[str, int]:

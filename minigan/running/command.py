@@ -1,18 +1,24 @@
 """The command line of a system: its options and those of the run, in one.
 
-sys.exit(main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))
+    sys.exit(main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))
+
+examples/ and `python -m minigan train` are this one line each.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
 import tyro
+from tqdm import tqdm
 
 from minigan.arrays import DeviceError
 from minigan.checkpoint import Checkpoints
@@ -48,12 +54,13 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
     try:
         command = read_command(module, arguments, description, program)
         Folder(command.run.output).check(command.run.resume)
-        try:
-            system = module.build(command.system)
-        except MemoryError as error:
-            print(told(error), file=sys.stderr)
-            return 2
-        summary = train(system, command.run)
+        with warnings_in_one_line():
+            try:
+                system = module.build(command.system)
+            except MemoryError as error:
+                print(told(error), file=sys.stderr)
+                return 2
+            summary = train(system, command.run)
     except (ValueError, OSError, DeviceError) as error:
         print(told(error), file=sys.stderr)
         return 2
@@ -79,6 +86,14 @@ def told(error: Exception) -> str:
     return f"error: {error}"
 
 
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """While it is entered, a warning tells what it warns of, on stderr, and not where in the program that was."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(f"warning: {message}", file=sys.stderr)
+        yield
+
+
 def read_command(module: ModuleType, arguments: list[str], description: str | None, program: str) -> Command:
     """Options from the command line: first the preset or, with --resume, the run's own; then what is said differently.
 
@@ -91,19 +106,19 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
     first.add_argument("--output", type=Path, default=Path("runs") / name)
     first.add_argument("--resume", action="store_true")
     said = first.parse_known_args(arguments)[0]
-    start = module.PRESETS.get(said.preset, module.PRESETS["default"])
+    start, run = module.PRESETS.get(said.preset, module.PRESETS["default"]), Run()
     if said.resume and not {"-h", "--help"} & set(arguments):
         folder = Folder(said.output)
         folder.check(resume=True)
         about = read_about(folder)
         if about["system"] != name:
             raise ValueError(f"resume: the run in {said.output} is of {about['system']}, not of {name}")
-        start = options_from(module.Options, about["options"])
+        start, run = options_from(module.Options, about["options"]), options_from(Run, about.get("run", {}))
     return tyro.cli(
         Command[module.Options],  # type: ignore[name-defined]
         prog=program,
         args=arguments,
-        default=Command(start, replace(Run(), output=said.output)),
+        default=Command(start, replace(run, output=said.output)),
         description=description,
     )
 

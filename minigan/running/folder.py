@@ -1,12 +1,14 @@
 """What lies where in the folder of a run.
 
-run.json                  which system, and with which options
-log.jsonl                 a line of numbers now and then
-samples/turn-00000250.png sheets of samples, always of the same noise
-weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average
-checkpoints/              what it takes to go on
-live/                     for TensorBoard, if wanted
-curves.png  samples.png  walk.png  training.gif     at the end
+    run.json                  which system, with which options, and how it is run
+    log.jsonl                 a line of numbers now and then
+    samples/turn-00000250.png sheets of samples, always of the same noise
+    weights/                  netg.safetensors and netd.safetensors at the end; netg_3 of epoch 3; netg_average
+    checkpoints/              what it takes to go on
+    live/                     for TensorBoard, if wanted
+    curves.png  samples.png  walk.png  training.gif     at the end
+
+A run is known by its run.json; everything else may be missing.
 """
 
 from __future__ import annotations
@@ -111,12 +113,17 @@ def read_about(folder: Folder) -> dict[str, Any]:
 
 
 def options_from(kind: type, plain: dict[str, Any]) -> Any:
-    """Options of this kind from plain data. Raises ValueError for names it does not have."""
+    """Options of this kind from plain data. Raises ValueError for unknown names and values of other types."""
     hints = get_type_hints(kind)
     unknown = sorted(plain.keys() - hints.keys())
     if unknown:
         raise ValueError(f"run.json: unknown options {', '.join(unknown)}")
-    return kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+    options = kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+    for field in dataclasses.fields(options):
+        default, value = field.default, getattr(options, field.name)
+        if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
+            raise ValueError(f"run.json: {field.name}: expected a value like {default!r}, got {value!r}")
+    return options
 
 
 def _plain(value: Any) -> Any:

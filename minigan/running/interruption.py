@@ -1,9 +1,11 @@
 """Ctrl-C and SIGTERM, turned into a question that a loop asks between two turns.
 
-with Interruption() as interruption:
-    for turn in turns:
-        if interruption.signal:
-            break
+    with Interruption() as interruption:
+        for turn in turns:
+            if interruption.signal:
+                break
+
+A handler may run in the middle of a turn, between any two instructions: so it takes a note and nothing else.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 
 from minigan.objectives import Objective
 from minigan.training import Turn
+from minigan.weights_files import CheckpointError
 
 
 def record_of(turn: Turn, objective: Objective, epoch: int) -> dict[str, Any]:
@@ -77,5 +78,11 @@ class Log:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a log."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """All records of a log. Raises CheckpointError, naming the line, if there are other things in it; OSError."""
+    records = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise CheckpointError(f"{path}: line {number} is no record: {error}") from error
+    return records

@@ -55,19 +55,23 @@ def restore(system: System, state: State) -> Progress:
     """Take up a system where a checkpoint left it.
 
     Raises:
-        ValueError: if the checkpoint is of another system, or of one with other options: names them.
+        ValueError: if the checkpoint is of another system, or of one with other options: names them. Or if it is whole,
+            but of no run at all.
     """
-    check_same(system, state["about"])
-    system.G.params.load_state_dict(state["G"])
-    system.D.params.load_state_dict(state["D"])
-    system.G.optimizer.load_state_dict(state["G_optimizer"])
-    system.D.optimizer.load_state_dict(state["D_optimizer"])
-    system.rng.bit_generator.state = state["rng"]
-    if system.average:
-        system.average.load_state_dict(state["average"])
-    if system.batches:
-        system.batches.load_state_dict(state["batches"])
-    return Progress(**state["progress"])
+    try:
+        check_same(system, state["about"])
+        system.G.params.load_state_dict(state["G"])
+        system.D.params.load_state_dict(state["D"])
+        system.G.optimizer.load_state_dict(state["G_optimizer"])
+        system.D.optimizer.load_state_dict(state["D_optimizer"])
+        system.rng.bit_generator.state = state["rng"]
+        if system.average:
+            system.average.load_state_dict(state["average"])
+        if system.batches:
+            system.batches.load_state_dict(state["batches"])
+        return Progress(**state["progress"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"resume: the checkpoint is not of a run of {system.name}: {error!r}") from error
 
 
 def check_same(system: System, about: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """A run's networks, opened again to draw samples: no data are needed, and nothing of the run is changed.
 
-trained = open_run("runs/faces")
-best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
+    trained = open_run("runs/faces")
+    best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
+
+`python -m minigan sample` is made of this.
 """
 
 from __future__ import annotations
@@ -92,10 +94,14 @@ def open_run(
     else:
         found = checkpoints.latest() if which == "latest" else checkpoints.best()
         if found is None:
-            raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint")
+            whole = ", and those that there are are damaged" if checkpoints.steps() and which == "latest" else ""
+            raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint{whole}")
         turn, state = found
-    g = state["average"]["params"] if average and "average" in state else state["G"]
-    return _trained(place.about, module, about["options"], turn, g, state["D"], device)
+    try:
+        g, d = state["average"]["params"] if average and "average" in state else state["G"], state["D"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{place.checkpoints}: the checkpoint of turn {turn} is no run's: {error!r}") from error
+    return _trained(place.about, module, about["options"], turn, g, d, device)
 
 
 def open_weights(path: str | os.PathLike[str], device: Device = "cpu") -> Trained:

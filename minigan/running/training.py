@@ -99,8 +99,12 @@ class Training:
         self.folder.make()
         self.checkpoints = Checkpoints(self.folder.checkpoints, run.keep)
         saved = self.checkpoints.latest() if run.resume else None
+        if saved is None and self.checkpoints.steps():
+            raise ValueError(
+                f"resume: every checkpoint in {self.folder.checkpoints} is damaged; remove them to start over"
+            )
         progress = restore(system, saved[1]) if saved else Progress()
-        write_about(self.folder, describe(system.name, system.options))
+        write_about(self.folder, {**describe(system.name, system.options), "run": run.kept()})
 
         self.turn = progress.turn
         self.log_every = run.log_every or system.log_every

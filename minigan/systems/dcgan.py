@@ -18,7 +18,6 @@ import numpy as np
 
 from minigan import initializers
 from minigan.arrays import Device, to_device
-from minigan.data.batches import Batches
 from minigan.data.images import ImageFolder
 from minigan.initializers import Initializer
 from minigan.layers import Sequential
@@ -30,7 +29,7 @@ from minigan.sampling import slerp
 from minigan.sheets import sheet
 from minigan.systems.noise import normal_noise
 from minigan.systems.scores import frechet_of_pixels
-from minigan.systems.system import Game, Show, System, check, follow
+from minigan.systems.system import Game, Show, System, batches_of, check, follow
 from minigan.training import Player
 from minigan.weights_files import load_weights
 
@@ -114,8 +113,11 @@ def build(o: Options) -> System:
     check(o, counts=("batch", "workers", "noise", "width", "epochs", "d_every", "g_every"), rates=("d_lr", "g_lr"))
     rng = np.random.default_rng(o.seed)
 
-    images = ImageFolder(o.data, o.image_size, o.skip_broken)
-    batches = Batches(images, o.batch, o.seed, workers=o.workers)
+    try:
+        images = ImageFolder(o.data, o.image_size, o.skip_broken)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"data: {error}") from error
+    batches = batches_of(images, o, o.workers)
 
     G, D = networks(o)
     g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan.arrays import Device, to_device
-from minigan.data.batches import Batches
 from minigan.data.digits import digits
 from minigan.layers import Sequential
 from minigan.networks import conv28
@@ -28,7 +27,7 @@ from minigan.sampling import lerp
 from minigan.sheets import sheet
 from minigan.systems.noise import box_noise
 from minigan.systems.scores import frechet_of_pixels
-from minigan.systems.system import Game, Show, System, check, follow
+from minigan.systems.system import Game, Show, System, batches_of, check, follow
 from minigan.training import Player
 
 
@@ -97,7 +96,7 @@ def build(o: Options) -> System:
 
     images, _ = digits(o.data, o.data_dir, "train")
     images = images[: o.images].reshape(-1, 1, 28, 28)
-    batches = Batches(images, o.batch, o.seed)
+    batches = batches_of(images, o)
 
     G, D = networks(o)
     g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)

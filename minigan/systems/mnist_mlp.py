@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan.arrays import Device, to_device
-from minigan.data.batches import Batches
 from minigan.data.digits import digits
 from minigan.layers import Sequential
 from minigan.networks import mlp
@@ -27,7 +26,7 @@ from minigan.sampling import slerp
 from minigan.sheets import sheet
 from minigan.systems.noise import normal_noise
 from minigan.systems.scores import frechet_of_pixels
-from minigan.systems.system import Game, Show, System, check, follow
+from minigan.systems.system import Game, Show, System, batches_of, check, follow
 from minigan.training import Player
 
 
@@ -65,7 +64,7 @@ class Options:
 
 PRESETS = {
     "default": Options(),
-    "quick": Options(preset="quick", images=1280, widths=(64, 128), epochs=10, lr=1e-3),
+    "quick": Options(preset="quick", images=6400, noise=32, widths=(64, 128, 256), epochs=9, lr=5e-4),
 }
 
 
@@ -95,7 +94,7 @@ def build(o: Options) -> System:
 
     images, _ = digits(o.data, o.data_dir, "train")
     images = images[: o.images].reshape(-1, 1, 28, 28)
-    batches = Batches(images.reshape(-1, 784), o.batch, o.seed)
+    batches = batches_of(images.reshape(-1, 784), o)
 
     G, D = networks(o)
     g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)

@@ -16,7 +16,7 @@ import numpy as np
 
 from minigan.arrays import Array, array_module, check_device
 from minigan.averaging import MovingAverage
-from minigan.data.batches import Batches
+from minigan.data.batches import Batches, Data
 from minigan.objectives import Objective
 from minigan.optimizers import Schedule, constant
 from minigan.parameters import Parameters
@@ -161,6 +161,13 @@ def check(options: Any, counts: Sequence[str] = (), rates: Sequence[str] = ()) -
     if options.seed < 0:
         raise ValueError(f"seed: expected at least 0, got {options.seed}")
     check_device(options.device)
+
+
+def batches_of(data: Data, options: Any, workers: int = 1) -> Batches:
+    """Batches as the options say. Raises ValueError, naming the option, if the data do not fill one."""
+    if options.batch > len(data):
+        raise ValueError(f"batch: expected at most the {len(data)} images of the data, got {options.batch}")
+    return Batches(data, options.batch, options.seed, workers=workers)
 
 
 def follow(params: Parameters, decay: float) -> MovingAverage | None:

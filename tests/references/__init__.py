@@ -28,7 +28,7 @@ def load_trajectory(game: Game) -> tuple[dict[str, np.ndarray], Trajectory]:
 
 def load_images(system: image_trajectories.System) -> image_trajectories.Trajectory:
     """The trajectory of a system of image_trajectories.NARROW in float64."""
-    arrays = load(f"images_{system.name}")
+    arrays = load(f"images_{system.file}")
     parts = {part: arrays.pop(part) for part in ("losses", "G", "D")}
     return image_trajectories.Trajectory(**parts, buffers=arrays)
 

@@ -26,7 +26,7 @@ def main() -> None:
     for preprocess in PREPROCESSES:
         write(f"trajectories_{preprocess}", trajectories(preprocess))
     for system in image_trajectories.NARROW:
-        write(f"images_{system.name}", images(system))
+        write(f"images_{system.file}", images(system))
     write(
         "optimizers", {str(case): torch_optimizers.path(case, optimizer_paths.SMALL) for case in optimizer_paths.CASES}
     )

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.arrays import Array, array_module
+from minigan.arrays import Array
+from minigan.diagnosis import finite
 from minigan.parameters import Parameters
 from minigan.weights_files import (
     CheckpointError,
@@ -93,7 +94,7 @@ def first_non_finite(state: Any) -> str | None:
     A loop asks this before it saves, so that the last good checkpoint is not pushed out by bad ones.
     """
     for place, a in _arrays_in(state):
-        if a.dtype.kind == "f" and not bool(array_module(a).isfinite(a).all()):
+        if a.dtype.kind == "f" and not finite(a):
             return place
     return None
 

@@ -19,6 +19,7 @@ from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import scratch
 
 _CHUNK = 1 << 16  # elements
+_SHARED_CHUNK = 1 << 18  # where threads share the work: between two calls they wait for each other at Python's lock
 _PARALLEL = 1 << 20  # below, a network may be left to BLAS's own threads, beside which the pool must not run
 
 
@@ -39,15 +40,16 @@ def adam_step(
         return
     vectors = [piece.reshape(-1) for piece in pieces]
     ends = list(accumulate(len(v) for v in vectors))
+    size = _SHARED_CHUNK if len(p) >= _PARALLEL else _CHUNK
 
     def body(i: int) -> None:
-        chunk = slice(i * _CHUNK, min((i + 1) * _CHUNK, len(p)))
+        chunk = slice(i * size, min((i + 1) * size, len(p)))
         g = _between(vectors, ends, chunk.start, chunk.stop)
         s = scratch("adam", g.shape, g.dtype)
         np.multiply(g, g, out=s)
         _move(p[chunk], g, M[chunk], V[chunk], s, b1, b2, e, rate)
 
-    n_chunks = -(-len(p) // _CHUNK)
+    n_chunks = -(-len(p) // size)
     if len(p) >= _PARALLEL:
         parallel_for(n_chunks, body)
     else:

@@ -28,8 +28,8 @@ from minigan.kernels.weights import once
 _SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
 _BLOCK_NUMBERS = 16  # or in blocks, if the kernel reaches two each way and they have this many numbers
 _GATHER_SHARE = 0.7  # at most this share of the products that phases need, and only its rows are scattered
-_GRAD_ROWS = 1024  # least rows of one product in a weight gradient: enough to hide its addition to the sum
-_GRAD_COLUMNS = 1 << 18  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
+_GRAD_ROWS = 1 << 12  # least rows of one product in a weight gradient: enough to hide its addition to the sum
+_GRAD_COLUMNS = 1 << 20  # numbers in its columns; thin kernels take more rows, for fewer and longer calls
 _GRAD_STRIPS = 8  # sums over parts of the batch, added in order: the same bits on any number of threads
 _FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large matrix at once takes nine times as long
 

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
-from minigan.kernels.scratch import empty
+from minigan.kernels.products import multiply, panels
+from minigan.kernels.scratch import constant, empty
 
-_SMALL = 1 << 12  # numbers in a weight: up to here a call costs more than its arithmetic
+_SMALL = 1 << 12  # numbers in a weight or a layer: up to here a call costs more than its arithmetic
 _LARGE = 1 << 24  # multiplications: several times the cost of waking the pool
 
 
@@ -74,7 +75,7 @@ def _elu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _relu(z: np.ndarray) -> np.ndarray:
-    return np.maximum(z, 0.0, out=z)
+    return np.maximum(z, _repeated(0.0, z), out=z)
 
 
 def _relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -91,12 +92,20 @@ def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, negative_slope: float) -
     slope = np.empty_like(y)
     np.greater(y, 0, out=slope)
     if negative_slope <= 1.0:
-        np.maximum(slope, negative_slope, out=slope)
+        np.maximum(slope, _repeated(negative_slope, y), out=slope)
     else:
         slope *= 1.0 - negative_slope
         slope += negative_slope
     slope *= dy
     return slope
+
+
+def _repeated(value: float, like: np.ndarray) -> float | np.ndarray:
+    """A large array's second operand in np.maximum: an array of one number is compared three times as fast as it."""
+    if like.size <= _SMALL:
+        return value
+    vector = constant(value, like.size, like.dtype)
+    return vector.reshape(like.shape) if like.flags.c_contiguous else vector.reshape(like.T.shape).T
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
@@ -141,12 +150,16 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     y = empty((m, n), a.dtype)
     if not blas_is_held():
         return np.dot(a, b, out=y)
-    n_blocks = 2 * get_num_threads()
+    n_blocks = 4 * get_num_threads()
     cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
+    in_pieces = m > n and a.flags.c_contiguous  # a large weight is multiplied where it lies
+    columns = panels(b) if in_pieces else b
 
     def body(i: int) -> None:
         block = slice(cuts[i], cuts[i + 1])
-        if m > n:
+        if in_pieces:
+            multiply(a[block], columns, out=y[block])
+        elif m > n:
             np.matmul(a[block], b, out=y[block])
         else:
             np.matmul(a, b[:, block], out=y[:, block])

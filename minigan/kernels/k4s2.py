@@ -43,7 +43,7 @@ from minigan.kernels.scratch import empty, scratch
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
 _BLOCKS = 256  # blocks in a tile: rows of each of its nine products
-_GRAD_BLOCKS = 1024  # blocks in a round of the weight gradient
+_GRAD_BLOCKS = 2048  # blocks in a round of the weight gradient
 _GRAD_ROWS = 256  # blocks in one of its products: enough to hide the addition to the sums
 
 

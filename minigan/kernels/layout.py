@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import get_num_threads, parallel_for
 from minigan.kernels.scratch import empty
 
 _PARALLEL = 1 << 16  # elements: below, one thread copies faster than two wake up
@@ -29,7 +29,7 @@ def channels_last(x: np.ndarray) -> np.ndarray:
         copy[...] = inside
     else:
         N = len(x)
-        n_tiles = min(N, 16)
+        n_tiles = min(N, 2 * get_num_threads())
 
         def body(tile: int) -> None:
             n = slice(tile * N // n_tiles, (tile + 1) * N // n_tiles)

@@ -32,7 +32,7 @@ from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import constant, empty, scratch
 
-_TILE = 1 << 18  # elements of a tile that is summed
+_TILE = 1 << 19  # elements of a tile that is summed
 _ALONE = 1 << 18  # elements: below, one thread is done before two have started
 _SUMMED = 1 << 10  # numbers in a row that is added to the next
 _REWRITTEN = 1 << 13  # numbers in a row that is multiplied by a vector: numpy copies shorter vectors first

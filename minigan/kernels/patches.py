@@ -4,7 +4,7 @@ A convolution is a matrix product once every output pixel has its patch of the i
 
     columns[(n, q, u), (i, j, c)] = x[n, row(q, i), column(u, j), c]      y = columns @ w
 
-The whole matrix is kh*kw times the image and would stream through memory; a tile of it, about a megabyte in a
+The whole matrix is kh*kw times the image and would stream through memory; a tile of it, some megabytes in a
 worker's scratch, is written, multiplied and forgotten inside the cache. Where the patches already lie in
 memory as a matrix (1x1 kernels, kernels as large as the image) nothing is copied.
 """
@@ -19,9 +19,9 @@ import numpy as np
 from minigan.kernels.pool import get_num_threads
 from minigan.kernels.scratch import scratch
 
-_TILE_BYTES = 1 << 20
+_TILE_BYTES = 1 << 22  # more than the second-level cache holds: between two calls threads wait for each other
 _LONG_RUN = 12  # numbers: then the strides of shorter runs across the image cost more
-_MIN_ROWS, _MAX_ROWS = 256, 8192
+_MIN_ROWS, _MAX_ROWS = 256, 1 << 15
 
 
 class Axis(NamedTuple):
@@ -49,11 +49,11 @@ class Tile(NamedTuple):
 def tiles(N: int, OH: int, OW: int, K: int, itemsize: int) -> list[Tile]:
     """Cut N images of OH x OW output pixels, each a row of K numbers, into tiles that fit the scratch."""
     rows = min(max(_TILE_BYTES // (K * itemsize), _MIN_ROWS), _MAX_ROWS)
-    rows = min(rows, max(N * OH * OW // (2 * get_num_threads()), 64))  # at least two tiles for each thread
-    if rows >= OH * OW:
-        n = rows // (OH * OW)
-        return [Tile(n0, min(n0 + n, N), 0, OH) for n0 in range(0, N, n)]
-    return bands(0, N, OH, OW, rows)
+    if rows < OH * OW:
+        return bands(0, N, OH, OW, rows)
+    rounds = -(-N * OH * OW // (rows * get_num_threads()))
+    n_tiles = min(rounds * get_num_threads(), N)  # as many for one thread as for another
+    return [Tile(N * i // n_tiles, N * (i + 1) // n_tiles, 0, OH) for i in range(n_tiles)]
 
 
 def bands(n0: int, n1: int, OH: int, OW: int, rows: int) -> list[Tile]:

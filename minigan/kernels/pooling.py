@@ -24,7 +24,7 @@ from minigan.kernels.scratch import empty, scratch
 
 Pair = tuple[int, int]
 
-_TILE = 1 << 19  # elements
+_TILE = 1 << 20  # elements
 _ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 

@@ -4,7 +4,7 @@ import tyro
 
 from benchmarks import layers, scaling
 from benchmarks.figure import Figure
-from benchmarks.harness import Settings
+from benchmarks.harness import Restarted
 from benchmarks.layers import Layers
 from benchmarks.libraries import Libraries
 from benchmarks.report import report
@@ -15,7 +15,7 @@ from benchmarks.toy import Toy
 
 def main() -> None:
     """Read the command line, then measure or draw."""
-    command: Settings | Figure = tyro.extras.subcommand_cli_from_dict(
+    command: Layers | Restarted | Figure = tyro.extras.subcommand_cli_from_dict(
         {
             "toy": Toy,
             "steps": Steps,

@@ -6,6 +6,10 @@ that whatever the machine does meanwhile (clock speed, neighbours) happens to al
 sleeps, because a BLAS thread that spins after its last call would take the core from the next contender.
 Ratios are formed within a round, where conditions were most alike; quoted are their median and quartiles.
 
+Two processes of one program differ too: all of a step, products included, can be a tenth slower in the one for as long
+as it lives, most often in the one that was started first. So the processes are started several times, by turns in
+another order, and no contender owes its ratio to the memory it happened to get.
+
 Before any clock starts, the contenders must have computed the same numbers. `toy.py` is a suite to read next.
 """
 
@@ -76,7 +80,7 @@ class Settings(ABC):
     """What every suite lets its user choose; a suite adds its own fields and says what its cases are."""
 
     repeats: int = 20
-    """Turns of each contender."""
+    """Turns of each contender, after each start."""
     steps: int = 50
     """Timed steps in a turn."""
     warm_up: int = 10
@@ -87,8 +91,8 @@ class Settings(ABC):
     """Contenders to run; all of them if none is named."""
     reference: str = "torch"
     """The contender whose time is 1."""
-    gap: float = 0.08
-    """Idle seconds before each turn."""
+    gap: float = 0.25
+    """Idle seconds before each turn. OpenBLAS's threads were seen to spin for 0.1 after their last product."""
     agreement_steps: int = 10
     """Steps after which all contenders must have the same numbers."""
     output: Path | None = None
@@ -99,6 +103,14 @@ class Settings(ABC):
     @abstractmethod
     def cases(self) -> Sequence[Case]:
         """The problems of this suite."""
+
+
+@dataclass(frozen=True)
+class Restarted(Settings):
+    """Of suites whose processes live for one case only."""
+
+    starts: int = 1
+    """Times that the processes are started, each time with another contender first."""
 
 
 class DisagreementError(Exception):
@@ -174,22 +186,30 @@ Workers = dict[str, Worker]
 Turns = list[list[float]]  # seconds, as [round][step]
 
 
-def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
+def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
     """Check that the contenders of `case` agree, time them, and return the results in plain data."""
     turn = case.turn or Turn(settings.steps, settings.warm_up)
-    with ExitStack() as stack:
-        workers, left_out = start(case, threads, settings.only, stack)
-        if not workers:
-            raise SystemExit(f"{case.name}: no contender can run")
-        reference = settings.reference if settings.reference in workers else next(iter(workers))
-        differences = agree(workers, reference, settings.agreement_steps, case)
+    turns: dict[str, Turns] = {name: [] for name in case.contenders}
+    memory: dict[str, Memory] = {}
+    differences: dict[str, float] = {}
+    busy: list[float] = []
+    for first in range(settings.starts):
+        with ExitStack() as stack:
+            workers, left_out = start(case, threads, settings.only, stack, first)
+            if not workers:
+                raise SystemExit(f"{case.name}: no contender can run")
+            reference = settings.reference if settings.reference in workers else next(iter(workers))
+            differences = differences or agree(workers, reference, settings.agreement_steps, case)
 
-        def take_turn(name: str) -> list[float]:
-            workers[name].build(case.arguments)
-            return workers[name].run(turn.warm_up + turn.steps)[turn.warm_up :]
+            def take_turn(name: str, workers: Workers = workers) -> list[float]:
+                workers[name].build(case.arguments)
+                return workers[name].run(turn.warm_up + turn.steps)[turn.warm_up :]
 
-        turns, others = interleave(list(workers), settings, take_turn)
-        memory = {name: worker.memory() for name, worker in workers.items()}
+            taken, others = interleave(list(workers), settings, take_turn)
+            busy += [] if others is None else [others]
+            for name, worker in workers.items():
+                turns[name] += taken[name]
+                memory[name] = max(memory.get(name, Memory(0, 0)), worker.memory())
     return {
         "name": case.name,
         "arguments": dict(case.arguments),
@@ -200,7 +220,8 @@ def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
         "steps": turn.steps,
         "warm_up": turn.warm_up,
         "environment": {name: dict(variables) for name, variables in case.environment.items() if name in workers},
-        "cores_busy_with_others": others,
+        "cores_busy_with_others": round(float(np.mean(busy)), 2) if busy else None,
+        "starts": settings.starts,
         "agreement": {
             "steps": settings.agreement_steps,
             "distance": case.distance,
@@ -213,21 +234,24 @@ def measure(case: Case, threads: int, settings: Settings) -> dict[str, Any]:
                 "peak_memory_mib": round(memory[name].peak / 2**20, 1),
                 "memory_above_libraries_mib": round((memory[name].peak - memory[name].baseline) / 2**20, 1),
             }
-            for name in workers
+            for name in memory
         },
     }
 
 
-def start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> tuple[Workers, dict[str, str]]:
-    """The contenders that stand, and why the others do not."""
+def start(
+    case: Case, threads: int, only: Sequence[str], stack: ExitStack, first: int = 0
+) -> tuple[Workers, dict[str, str]]:
+    """The contenders that stand, in the case's order, and why the others do not. Processes start with number first."""
     unknown = set(only) - set(case.contenders)
     if unknown:
         raise SystemExit(f"--only: expected some of {', '.join(case.contenders)}; got {', '.join(unknown)}")
     workers: Workers = {}
     left_out: dict[str, str] = {}
-    for name, entry in case.contenders.items():
-        if only and name not in only:
-            continue
+    names = [name for name in case.contenders if not only or name in only]
+    first %= len(names)
+    for name in (*names[first:], *names[:first]):
+        entry = case.contenders[name]
         worker = stack.enter_context(Worker(entry, threads, case.environment.get(name)))
         try:
             worker.ready()
@@ -235,7 +259,7 @@ def start(case: Case, threads: int, only: Sequence[str], stack: ExitStack) -> tu
             left_out[name] = str(reason)
         else:
             workers[name] = worker
-    return workers, left_out
+    return {name: workers[name] for name in names if name in workers}, left_out
 
 
 def agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str, float]:

@@ -126,7 +126,7 @@ class Layers(Settings):
     """Timed steps in a turn; 0: as many as `turn` has time for, and at least 2."""
     warm_up: int = 1
     threads: tuple[int, ...] = (2,)
-    gap: float = 0.04
+    gap: float = 0.15
     agreement_steps: int = 1
 
     def cases(self) -> Sequence[Case]:

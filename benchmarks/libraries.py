@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.harness import Case, Settings
+from benchmarks.harness import Case, Restarted
 
 
 @dataclass(frozen=True)
-class Libraries(Settings):
+class Libraries(Restarted):
     """One convolution, forwards and backwards, in minigan and other libraries on NumPy."""
 
     batch: tuple[int, ...] = (32,)

@@ -6,10 +6,10 @@ from typing import Any
 
 from benchmarks.environment import machine, versions
 from benchmarks.figure import draw
-from benchmarks.harness import DisagreementError, Settings, measure
+from benchmarks.harness import DisagreementError, Restarted, Settings, measure
 
 
-def report(settings: Settings) -> None:
+def report(settings: Restarted) -> None:
     """Measure every case of the suite with every number of threads, print the tables and write the files."""
     results = opened(settings)
     measure_cases(settings, results)
@@ -35,7 +35,7 @@ def opened(settings: Settings) -> dict[str, Any]:
     return results
 
 
-def measure_cases(settings: Settings, results: dict[str, Any]) -> None:
+def measure_cases(settings: Restarted, results: dict[str, Any]) -> None:
     """Put the cases into the results and print a table of each."""
     for case in settings.cases():
         for threads in settings.threads:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from benchmarks.harness import Arguments, Case, Settings, Turn
+from benchmarks.harness import Arguments, Case, Restarted, Turn
 
 
 class System(NamedTuple):
@@ -35,12 +35,13 @@ TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
-class Steps(Settings):
+class Steps(Restarted):
     """Training steps of the MLP, the convolutional GAN and the DCGAN."""
 
     systems: tuple[Name, ...] = ("mlp", "conv28", "dcgan64", "dcgan256")
     """Which; a number in a name is the size of the minibatch."""
-    repeats: int = 8
+    repeats: int = 2
+    starts: int = 3
     steps: int = 0
     """Timed steps in a turn; 0: as many as suit the system."""
     threads: tuple[int, ...] = (2,)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.harness import Case, Settings
+from benchmarks.harness import Case, Restarted
 
 HIDDEN = 50
 LEARNING_RATE = 2e-4
@@ -32,11 +32,13 @@ BATCHES_IN_CYCLE = 64
 
 
 @dataclass(frozen=True)
-class Toy(Settings):
+class Toy(Restarted):
     """Training step of the 1-D Gaussian GAN."""
 
     batch: tuple[int, ...] = (100, 500)
     """Samples in a minibatch."""
+    repeats: int = 5
+    starts: int = 4
 
     def cases(self) -> Sequence[Case]:
         """One a batch size."""

@@ -164,7 +164,7 @@ def test_a_run_that_is_over_and_resumed_only_draws_its_last_pictures_again(tmp_p
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("mnist_mlp", {"lr": 1e-3}, "lr = 0.0002, which cannot become 0.001"),
+        ("mnist_mlp", {"g_lr": 1e-3}, "g_lr = 0.0002, which cannot become 0.001"),
         ("mnist_mlp", {"seed": 1}, "seed = 0, which cannot become 1"),
         ("mnist_mlp", {"widths": (6, 8)}, r"widths = \[6, 7\], which cannot become \[6, 8\]"),
         ("toy", {"epochs": 30}, "epochs = 24, which cannot become 30"),

@@ -22,11 +22,11 @@ from tests.small_systems import build, every_system, options
 
 def test_defaults_are_those_of_the_sources() -> None:
     mlp, conv, dc = mnist_mlp.Options(), mnist_conv.Options(), dcgan.Options()
-    assert (mlp.noise, mlp.widths, mlp.lr, mlp.betas, mlp.batch, mlp.epochs) == (
-        *(100, (128, 256, 512), 2e-4, (0.5, 0.999), 64, 200),
+    assert (mlp.noise, mlp.widths, mlp.d_lr, mlp.g_lr, mlp.betas, mlp.batch, mlp.epochs) == (
+        *(100, (128, 256, 512), 2e-4, 2e-4, (0.5, 0.999), 64, 200),
     )
-    assert (conv.noise, conv.width, conv.hidden, conv.lr, conv.betas, conv.batch, conv.epochs) == (
-        *(96, 64, 1024, 1e-3, (0.5, 0.999), 128, 10),
+    assert (conv.noise, conv.width, conv.hidden, conv.d_lr, conv.g_lr, conv.betas, conv.batch, conv.epochs) == (
+        *(96, 64, 1024, 1e-3, 1e-3, (0.5, 0.999), 128, 10),
     )
     assert (dc.noise, dc.width, dc.image_size, dc.d_lr, dc.g_lr, dc.betas, dc.batch, dc.epochs) == (
         *(100, 64, 96, 2e-4, 2e-4, (0.5, 0.999), 256, 200),
@@ -153,7 +153,7 @@ def test_options_survive_being_written_down(name: str, preset: str) -> None:
         ("mnist_conv", {"batch": 51}, "batch: expected at most the 50 images of the data, got 51"),
         ("dcgan", {"batch": 51}, "batch: expected at most the 50 images of the data, got 51"),
         ("mnist_mlp", {"images": 0}, "images: expected at least 1, got 0"),
-        ("mnist_mlp", {"lr": float("nan")}, "lr: expected a finite number > 0, got nan"),
+        ("mnist_mlp", {"d_lr": float("nan")}, "d_lr: expected a finite number > 0, got nan"),
         ("mnist_mlp", {"widths": ()}, "widths: expected at least one number >= 1, got ()"),
         ("mnist_mlp", {"widths": (5, 0)}, "widths: expected at least one number >= 1, got (5, 0)"),
         ("mnist_conv", {"width": 0}, "width: expected at least 1, got 0"),
@@ -177,7 +177,7 @@ def test_images_that_cannot_be_found_are_refused_by_the_options_name(data: str, 
         dcgan.build(dcgan.Options(data=tmp_path / data))
 
 
-@pytest.mark.parametrize("change", [{"batch": "8"}, {"widths": 7}, {"lr": [1e-3]}, {"data_dir": 1}, {"average": None}])
+@pytest.mark.parametrize("change", [{"batch": "8"}, {"widths": 7}, {"d_lr": [1e-3]}, {"data_dir": 1}, {"average": None}])
 def test_options_of_another_type_are_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected a value like .*, got "):
         options_from(SYSTEMS["mnist_mlp"].Options, change)

@@ -53,8 +53,10 @@ class Options:
     """units of G's first layer and of D's last but one"""
     epochs: int = 10
     """passes over the data"""
-    lr: float = 1e-3
-    """Adam's rate, for both"""
+    d_lr: float = 1e-3
+    """Adam's rate for D"""
+    g_lr: float = 1e-3
+    """Adam's rate for G"""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's betas, for both"""
     average: float = 0.0
@@ -91,7 +93,7 @@ def show(o: Options) -> Show:
 
 def build(o: Options) -> System:
     """The system, its data loaded. Raises ValueError or OSError for options that cannot work."""
-    check(o, counts=("images", "batch", "noise", "width", "hidden", "epochs"), rates=("lr",))
+    check(o, counts=("images", "batch", "noise", "width", "hidden", "epochs"), rates=("d_lr", "g_lr"))
     rng = np.random.default_rng(o.seed)
 
     images, _ = digits(o.data, o.data_dir, "train")
@@ -105,8 +107,8 @@ def build(o: Options) -> System:
         name="mnist_conv",
         options=o,
         free=frozenset({"data_dir", "device", "epochs"}),
-        G=Player(G, g, Adam(g, o.lr, o.betas)),
-        D=Player(D, d, Adam(d, o.lr, o.betas)),
+        G=Player(G, g, Adam(g, o.g_lr, o.betas)),
+        D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating_with_logits,
         draw_real=lambda: to_device(next(batches), o.device),
         draw_noise=lambda: to_device(box_noise(rng, o.batch, o.noise), o.device),

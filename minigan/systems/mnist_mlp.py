@@ -50,8 +50,10 @@ class Options:
     """units of G's hidden layers; D has the same backwards, but for the first"""
     epochs: int = 200
     """passes over the data"""
-    lr: float = 2e-4
-    """Adam's rate, for both"""
+    d_lr: float = 2e-4
+    """Adam's rate for D"""
+    g_lr: float = 2e-4
+    """Adam's rate for G"""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's betas, for both"""
     average: float = 0.0
@@ -64,7 +66,7 @@ class Options:
 
 PRESETS = {
     "default": Options(),
-    "quick": Options(preset="quick", images=6400, noise=32, widths=(64, 128, 256), epochs=9, lr=5e-4),
+    "quick": Options(preset="quick", images=6400, noise=32, widths=(64, 128, 256), epochs=9, d_lr=5e-4, g_lr=5e-4),
 }
 
 
@@ -87,7 +89,7 @@ def show(o: Options) -> Show:
 
 def build(o: Options) -> System:
     """The system, its data loaded. Raises ValueError or OSError for options that cannot work."""
-    check(o, counts=("images", "batch", "noise", "epochs"), rates=("lr",))
+    check(o, counts=("images", "batch", "noise", "epochs"), rates=("d_lr", "g_lr"))
     if not o.widths or min(o.widths) < 1:
         raise ValueError(f"widths: expected at least one number >= 1, got {o.widths}")
     rng = np.random.default_rng(o.seed)
@@ -103,8 +105,8 @@ def build(o: Options) -> System:
         name="mnist_mlp",
         options=o,
         free=frozenset({"data_dir", "device", "epochs"}),
-        G=Player(G, g, Adam(g, o.lr, o.betas)),
-        D=Player(D, d, Adam(d, o.lr, o.betas)),
+        G=Player(G, g, Adam(g, o.g_lr, o.betas)),
+        D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating,
         draw_real=lambda: to_device(next(batches), o.device),
         draw_noise=lambda: to_device(normal_noise(rng, o.batch, o.noise), o.device),

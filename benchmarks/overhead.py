@@ -3,30 +3,29 @@
     python -m benchmarks.overhead                      # all image systems, at full width
     python -m benchmarks.overhead --systems mnist_mlp --turns 200
 
-Three games of one system are played in one process, a turn of each in turn, so that whatever the machine does happens
-to all three:
+Clocks stand around the parts of a real training, run by minigan.running with its bar, its log and its folder:
 
-    bare    play, on one batch of real images and one of noise that lie ready
-    fed     play, on batches and noise drawn as the system draws them
-    run     minigan.running's training, with its bar, its log and its folder; no sheet or checkpoint falls due
+    data    draw_real: the batch, as long as the loop waits for it
+    noise   draw_noise
+    step    the rest of `play`: what the two players compute
+    loop    the rest of the turn
 
-Data cost fed - bare, the loop run - fed: medians of the differences, as shares of bare. What is due only now and then
-(a sheet, a checkpoint) is timed apart, in milliseconds each; so is what the loop waits for a batch.
+each summed over the turns; data, noise and loop are given as shares of the steps. No sheet or checkpoint falls due
+meanwhile: these are timed apart, in milliseconds each.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import tyro
@@ -36,6 +35,7 @@ from benchmarks.environment import machine, versions
 from minigan.running import Run, Training
 from minigan.systems import SYSTEMS
 from minigan.systems.system import System
+from minigan.training import Turn
 
 Name = Literal["mnist_mlp", "mnist_conv", "dcgan"]
 ALLOWED = {"data": 0.03, "loop": 0.02}
@@ -48,7 +48,7 @@ class Overhead:
     systems: tuple[Name, ...] = ("mnist_mlp", "mnist_conv", "dcgan")
     """which"""
     turns: int = 0
-    """timed turns of each game; 0: as many as suit the system"""
+    """timed turns; 0: as many as suit the system"""
     batch: int = 64
     """images in a batch of the dcgan, which has 256 by default; the others keep theirs"""
     image_side: int = 128
@@ -57,19 +57,20 @@ class Overhead:
     """where the figures go, if anywhere"""
 
 
-TURNS: dict[Name, int] = {"mnist_mlp": 300, "mnist_conv": 40, "dcgan": 12}
+TURNS: dict[Name, int] = {"mnist_mlp": 1000, "mnist_conv": 100, "dcgan": 24}
+WARM_UP = 3
 
 
 def main(o: Overhead) -> int:
     """Measure and print. Returns 1 if something costs more than it may."""
     figures = {}
-    print(f"{'system':<12}{'bare ms':>9}{'data':>9}{'loop':>9}{'sheet ms':>10}{'save ms':>9}{'waits ms':>10}")
+    print(f"{'system':<12}{'step ms':>9}{'data':>9}{'noise':>9}{'loop':>9}{'sheet ms':>10}{'save ms':>9}")
     for name in o.systems:
         with tempfile.TemporaryDirectory() as folder:
             figures[name] = f = measure(name, o, Path(folder))
         print(
-            f"{name:<12}{f['bare_ms']:>9.2f}{f['data']:>9.2%}{f['loop']:>9.2%}"
-            f"{f['sheet_ms']:>10.1f}{f['checkpoint_ms']:>9.1f}{f['draw_real_ms']:>10.3f}"
+            f"{name:<12}{f['step_ms']:>9.2f}{f['data']:>9.2%}{f['noise']:>9.2%}{f['loop']:>9.2%}"
+            f"{f['sheet_ms']:>10.1f}{f['checkpoint_ms']:>9.1f}"
         )
     if o.json:
         o.json.write_text(
@@ -81,40 +82,71 @@ def main(o: Overhead) -> int:
 def measure(name: Name, o: Overhead, folder: Path) -> dict[str, float]:
     """The figures of one system; `folder` is an empty one."""
     options = SYSTEMS[name].Options()
+    never, turns = 10**9, o.turns or TURNS[name]
     if name == "dcgan":
-        options = replace(options, data=draw_images(folder / "images", 8 * o.batch, o.image_side), batch=o.batch)
-        options = replace(options, g_every=1)
-    turns = o.turns or TURNS[name]
-    bare, fed, run = (SYSTEMS[name].build(options) for _ in range(3))
-    x, z = bare.draw_real(), bare.draw_noise()
-    bare = bare._replace(draw_real=lambda: x, draw_noise=lambda: z)
-    run, waits = _with_clock(run)
-    never = 10**9
-    training = Training(run, Run(folder / "run", sample_every=never, checkpoint_every=never, stop_after=turns + 4))
-    games: dict[str, Iterator[Any]] = {"bare": bare.turns(), "fed": fed.turns(), "run": training.turns()}
-    seconds: dict[str, list[float]] = {which: [] for which in games}
-    with redirect_stdout(StringIO()):
-        for i in range(turns + 3):
-            order = list(games)[i % 3 :] + list(games)[: i % 3]
-            for which in order:
-                start = perf_counter()
-                next(games[which])
-                if i >= 3:  # the first warm up; the very first of the run draws a sheet
-                    seconds[which].append(perf_counter() - start)
-        sheet, save = _once(training.sheets.sheet), _once(lambda: training.save(None))
-        for game in games.values():
-            game.close()  # type: ignore[attr-defined]
-    bare_s = statistics.median(seconds["bare"])
-    data = statistics.median(b - a for a, b in zip(seconds["bare"], seconds["fed"], strict=True))
-    loop = statistics.median(b - a for a, b in zip(seconds["fed"], seconds["run"], strict=True))
+        n = o.batch * (WARM_UP + turns + 1)  # weights are written after each epoch: none ends before the turns do
+        options = replace(options, data=draw_images(folder / "images", n, o.image_side), batch=o.batch, g_every=1)
+    system = SYSTEMS[name].build(options)
+    data, noise, game = Clock(), Clock(), Clock()
+    system = system._replace(draw_real=data.around(system.draw_real), draw_noise=noise.around(system.draw_noise))
+    run = Run(folder / "run", sample_every=never, checkpoint_every=never, stop_after=turns + WARM_UP + 1)
+    training = Training(Timed(*system).by(game), run)
+    with redirect_stdout(StringIO()), closing(cast("Generator[Turn]", training.turns())) as played:
+        for _ in range(WARM_UP):  # the very first draws a sheet
+            next(played)
+        for clock in (data, noise, game):
+            clock.seconds = 0.0
+        whole = Clock()
+        turn = whole.around(lambda: next(played))
+        for _ in range(turns):
+            turn()
+        step = game.seconds - data.seconds - noise.seconds
+        sheet, checkpoint = Clock(), Clock()
+        sheet.around(training.sheets.sheet)()
+        checkpoint.around(training.save)()
     return {
-        "bare_ms": 1e3 * bare_s,
-        "data": data / bare_s,
-        "loop": loop / bare_s,
-        "sheet_ms": 1e3 * sheet,
-        "checkpoint_ms": 1e3 * save,
-        "draw_real_ms": 1e3 * statistics.median(waits[3:]),
+        "step_ms": 1e3 * step / turns,
+        "data": data.seconds / step,
+        "noise": noise.seconds / step,
+        "loop": (whole.seconds - game.seconds) / step,
+        "sheet_ms": 1e3 * sheet.seconds,
+        "checkpoint_ms": 1e3 * checkpoint.seconds,
     }
+
+
+class Clock:
+    """Counts the seconds that are spent in functions."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, work: Callable[[], Any]) -> Callable[[], Any]:
+        """The same function, timed."""
+
+        def timed() -> Any:
+            start = perf_counter()
+            try:
+                return work()
+            finally:
+                self.seconds += perf_counter() - start
+
+        return timed
+
+
+class Timed(System):
+    """A system whose game is timed."""
+
+    def by(self, clock: Clock) -> Timed:
+        """Set the clock."""
+        self.clock = clock
+        return self
+
+    def turns(self, played: int = 0) -> Iterator[Turn]:
+        """The game, and how long each turn of it takes."""
+        turns = super().turns(played)
+        turn = self.clock.around(lambda: next(turns, None))
+        while (played_turn := turn()) is not None:
+            yield played_turn
 
 
 def draw_images(folder: Path, n: int, side: int) -> Path:
@@ -127,24 +159,6 @@ def draw_images(folder: Path, n: int, side: int) -> Path:
         smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC))
         Image.fromarray(np.minimum(smooth, 246) + grain).save(folder / f"{i:05d}.png")
     return folder
-
-
-def _with_clock(system: System) -> tuple[System, list[float]]:
-    waits: list[float] = []
-
-    def draw_real() -> Any:
-        start = perf_counter()
-        x = system.draw_real()
-        waits.append(perf_counter() - start)
-        return x
-
-    return system._replace(draw_real=draw_real), waits
-
-
-def _once(work: Callable[[], Any]) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
-from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import constant, empty
 
 _SMALL = 1 << 12  # numbers in a weight or a layer: up to here a call costs more than its arithmetic
@@ -150,16 +149,12 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     y = empty((m, n), a.dtype)
     if not blas_is_held():
         return np.dot(a, b, out=y)
-    n_blocks = 4 * get_num_threads()
+    n_blocks = 2 * get_num_threads()
     cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
-    in_pieces = m > n and a.flags.c_contiguous  # a large weight is multiplied where it lies
-    columns = panels(b) if in_pieces else b
 
     def body(i: int) -> None:
         block = slice(cuts[i], cuts[i + 1])
-        if in_pieces:
-            multiply(a[block], columns, out=y[block])
-        elif m > n:
+        if m > n:
             np.matmul(a[block], b, out=y[block])
         else:
             np.matmul(a, b[:, block], out=y[:, block])

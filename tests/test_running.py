@@ -483,6 +483,17 @@ def test_a_run_of_damaged_checkpoints_is_not_started_over_in_silence(tmp_path: P
     assert files(tmp_path / "run") == before
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_that_it_starts_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "run", stop_after=1)
+    Training(build("mnist_mlp", tmp_path), run)  # its folder is made, and nothing played
+    train(build("mnist_mlp", tmp_path), replace(run, resume=True))
+    assert "no checkpoint had been written yet, so the run starts over" in capsys.readouterr().out
+    train(build("mnist_mlp", tmp_path), replace(run, resume=True, stop_after=2))
+    assert "starts over" not in capsys.readouterr().out
+
+
 def test_a_log_that_somebody_wrote_into_is_named_and_costs_only_the_pictures(tmp_path: Path) -> None:
     train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6, log_every=1))
     log = tmp_path / "run" / "log.jsonl"

@@ -123,6 +123,8 @@ class Training:
             interruption = stack.enter_context(Interruption())
             bar = stack.enter_context(self._bar())
             self._say = bar.write
+            if self.run.resume and self.turn == 0:
+                self._say("resume: no checkpoint had been written yet, so the run starts over")
             stack.enter_context(self.log)
             if self.run.tensorboard:
                 self.live = stack.enter_context(Live(self.folder.live, self.turn))

@@ -1,4 +1,4 @@
-"""Activations and their slopes, in chunks that stay in the cache.
+"""Activations and their slopes, chunk by chunk.
 
 An activation is named by a string; `slope` is leaky_relu's slope a for x <= 0. Every slope is read off the
 result y:
@@ -24,7 +24,7 @@ from minigan.kernels.scratch import constant, empty_like, memory_order, scratch
 Finish = Callable[[np.ndarray], None]
 
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid")
-_CHUNK = 1 << 18  # elements: with its temporaries a chunk fits a core's second-level cache
+_CHUNK = 1 << 18  # elements; of fewer, two threads spend much of their time waiting for each other between calls
 
 
 def activate(x: np.ndarray, activation: str, slope: float = 0.01) -> np.ndarray:

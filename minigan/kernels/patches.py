@@ -49,10 +49,11 @@ class Tile(NamedTuple):
 def tiles(N: int, OH: int, OW: int, K: int, itemsize: int) -> list[Tile]:
     """Cut N images of OH x OW output pixels, each a row of K numbers, into tiles that fit the scratch."""
     rows = min(max(_TILE_BYTES // (K * itemsize), _MIN_ROWS), _MAX_ROWS)
-    if rows < OH * OW:
-        return bands(0, N, OH, OW, rows)
-    rounds = -(-N * OH * OW // (rows * get_num_threads()))
-    n_tiles = min(rounds * get_num_threads(), N)  # as many for one thread as for another
+    threads = get_num_threads()
+    if rows < OH * OW or N < threads:
+        return bands(0, N, OH, OW, min(rows, max(N * OH * OW // threads, 64)))
+    rounds = -(-N * OH * OW // (rows * threads))
+    n_tiles = min(rounds * threads, N)  # as many for one thread as for another
     return [Tile(N * i // n_tiles, N * (i + 1) // n_tiles, 0, OH) for i in range(n_tiles)]
 
 

@@ -50,7 +50,7 @@ def tiles(N: int, OH: int, OW: int, K: int, itemsize: int) -> list[Tile]:
     """Cut N images of OH x OW output pixels, each a row of K numbers, into tiles that fit the scratch."""
     rows = min(max(_TILE_BYTES // (K * itemsize), _MIN_ROWS), _MAX_ROWS)
     threads = get_num_threads()
-    if rows < OH * OW or N < threads:
+    if rows < OH * OW or threads > N:
         return bands(0, N, OH, OW, min(rows, max(N * OH * OW // threads, 64)))
     rounds = -(-N * OH * OW // (rows * threads))
     n_tiles = min(rounds * threads, N)  # as many for one thread as for another

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.kernels.scratch import constant, empty, empty_like, scratch
+from minigan.kernels.scratch import _Shelf, constant, empty, empty_like, scratch
 
 SHAPES = [(0,), (), (5, 7), (3, 40_000), (2, 3, 300, 400), (1 << 20,)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -46,6 +46,25 @@ def test_memory_that_is_held_by_a_view_is_not_given_out_again(held: str, size: i
         other[...] = i
     assert not any(np.shares_memory(a, b) for i, a in enumerate(others) for b in [view, *others[:i]])
     assert (view == 7.0).all()
+
+
+def test_a_block_from_the_shelf_serves_its_size_and_down_to_half_of_it_and_one_array_at_a_time() -> None:
+    shelf = _Shelf()
+    block = shelf.take(1000)
+    for asked, the_same in [(1000, True), (700, True), (500, True), (499, False), (1001, False)]:
+        shelf.put(block)
+        taken = shelf.take(asked)
+        assert (taken is block) is the_same, asked
+        assert shelf.bytes == (0 if the_same else 1000)
+        assert taken.nbytes >= asked
+        if not the_same:
+            assert shelf.take(1000) is block
+    shelf.put(block)
+    shelf.put(smaller := shelf.take(1500)[:800])
+    assert shelf.take(700) is smaller
+    assert shelf.take(700) is block
+    assert shelf.take(700) is not block
+    assert shelf.bytes == 0
 
 
 def test_threads_get_scratch_of_their_own() -> None:

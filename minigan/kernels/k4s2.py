@@ -43,7 +43,8 @@ from minigan.kernels.scratch import empty, scratch
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
 _BLOCKS = 256  # blocks in a tile: rows of each of its nine products
-_GRAD_BLOCKS = 2048  # blocks in a round of the weight gradient
+_GRAD_BLOCKS = 1024  # blocks in a round of the weight gradient, at least
+_GRAD_NUMBERS = 1 << 22  # numbers in its V, if they are more blocks
 _GRAD_ROWS = 256  # blocks in one of its products: enough to hide the addition to the sums
 
 
@@ -180,7 +181,8 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     (N, OH, OW, O), C = dy.shape, x.shape[3]
     sums = scratch("U", (9, O, 4 * C), x.dtype)
     sums[...] = 0
-    n_round = max(1, _GRAD_BLOCKS // (-(-OH // 2) * -(-OW // 2)))
+    blocks = max(_GRAD_BLOCKS, _GRAD_NUMBERS // (9 * 4 * C))
+    n_round = max(1, blocks // (-(-OH // 2) * -(-OW // 2)))
     for n in range(0, N, n_round):
         _add_products(x[n : n + n_round], dy[n : n + n_round], sums)
     dw = empty((O, 4, 4, C), x.dtype)

@@ -52,7 +52,7 @@ def conv2d(
     check_array("x", x, (N, weight.shape[1], H, W), weight.dtype)
     if min(OH, OW) < 1:
         raise ValueError(f"x: a kernel of {(kh, kw)} with dilation {dilation} exceeds the padded input {(H, W)}")
-    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
+    if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
         return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation, slope)
     x = channels_last(x)
     K = kh * kw * C
@@ -126,7 +126,7 @@ def conv2d_weight_grad(
     geometry = Geometry(stride, padding, dilation)
     (N, C, H, W), (_, O, OH, OW), (kh, kw) = x.shape, dy.shape, kernel_size
     check_array("dy", dy, (N, O, *conv2d_output_size((H, W), (kh, kw), geometry)), x.dtype)
-    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
+    if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
         return k4s2.conv2d_weight_grad(x, dy)
     if dy.size == 0:
         return np.zeros((O, C, kh, kw), x.dtype)

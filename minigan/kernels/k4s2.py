@@ -42,6 +42,7 @@ from minigan.kernels.products import multiply, multiply_transposed, panel_width,
 from minigan.kernels.scratch import empty, scratch
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
+_PADDED = 1.25  # outputs with padding, for one without
 _BLOCKS = 256  # blocks in a tile: rows of each of its nine products
 _GRAD_BLOCKS = 1024  # blocks in a round of the weight gradient, at least
 _GRAD_NUMBERS = 1 << 22  # numbers in its V, if they are more blocks
@@ -56,6 +57,16 @@ def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry
         and min(input_size) >= 4
         and min(C, O) >= _MIN_CHANNELS
     )
+
+
+def fills_blocks(input_size: Pair) -> bool:
+    """Whether most of the blocks are outputs and not padding: else the products that transforms save are lost again.
+
+    (7, 7) outputs in (4, 4) blocks are too few for the forward and the weight gradient. The input gradient, whose other
+    way is slower, gains even so.
+    """
+    OH, OW = (size // 2 for size in input_size)
+    return (OH + OH % 2) * (OW + OW % 2) <= _PADDED * OH * OW
 
 
 def forward_weight(weight: np.ndarray) -> np.ndarray:

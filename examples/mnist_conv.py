@@ -17,8 +17,8 @@ What is different from mnist_mlp.py:
     statistics of the batch at hand even when it is done with training.
     D gives a logit instead of a probability, and the loss joins log and sigmoid where neither can overflow.
 
-Where D learns as fast as G, or faster, some digits become rare, the more so the longer it goes on. With the slow D of the
-fourth line all ten come about equally often (figures in benchmarks/README.md).
+Where D learns as fast as G, or faster, some digits become rare, the more so the longer it goes on. With the slow D of
+the fourth line all ten come about equally often (figures in benchmarks/README.md).
 
 What to expect: shapes after a hundred turns, digits after an epoch or two; D's loss settles near 1, G's near 1 to 2.
 The run's folder has the same things as that of mnist_mlp.py, which says what they are.

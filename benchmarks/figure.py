@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,12 @@ def draw(results: dict[str, Any], file: Path) -> None:
         case _:
             canvas = _steps(Canvas, results["cases"])
     machine, versions = results["machine"], results["versions"]
-    canvas.supxlabel(
+    about = (
         f"{machine['cpu']}, {machine['cores']} cores. NumPy {versions['numpy']}, "
-        f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}",
+        f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}"
+    )
+    canvas.supxlabel(
+        textwrap.fill(about, int(18 * canvas.get_figwidth())),  # characters of this size in an inch
         fontsize=7.5,
         color=QUIET,
     )
@@ -94,6 +98,8 @@ def _layers(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
 
 def _scaling(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
     """A column for each thing that grows: time above, memory below, both scales logarithmic."""
+    from matplotlib.ticker import LogLocator
+
     columns = list(dict.fromkeys((row["along"], row["threads"]) for row in rows))
     canvas = Canvas(figsize=(0.6 + 3.2 * len(columns), 5.4), layout="constrained")
     panels = canvas.subplots(2, len(columns), squeeze=False)
@@ -112,6 +118,8 @@ def _scaling(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
             panel.set_xlabel(along, fontsize=8.5)
             panel.set_ylabel(unit, fontsize=8.5)
             panel.set_xticks(row_sizes := next(r["sizes"] for r in rows if r["along"] == along), map(str, row_sizes))
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter("{x:g}")
             panel.minorticks_off()
             panel.tick_params(labelsize=8)
             panel.legend(fontsize=7.5, frameon=False, title="exponent", title_fontsize=7.5)

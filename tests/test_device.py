@@ -105,7 +105,7 @@ def test_a_nan_is_reported_when_a_loss_is_read(tmp_path: Path) -> None:
             with pytest.raises(
                 DivergedError, match=r"^turn 3: D's loss on real samples is nan.*D: what comes in"
             ) as error:
-                turn.d_real  # noqa: B018
+                float(turn.d_real)
             assert (error.value.turn, error.value.player) == (3, "D")
             break
 

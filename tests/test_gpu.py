@@ -36,7 +36,7 @@ def cupy() -> Iterator[Any]:
     try:
         module = use_cupy()
     except DeviceError as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # which says what is missing here: CuPy, a driver or a GPU
     assert os.environ.get("CUPY_TF32", "0") == "0", "these tests are about float32 as it is"
     return module
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
-from minigan.kernels.scratch import constant, empty
+from minigan.kernels.scratch import constant_like, empty
 
 _SMALL = 1 << 12  # numbers in a weight or a layer: up to here a call costs more than its arithmetic
 _LARGE = 1 << 24  # multiplications: several times the cost of waking the pool
@@ -101,10 +101,7 @@ def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, negative_slope: float) -
 
 def _repeated(value: float, like: np.ndarray) -> float | np.ndarray:
     """A large array's second operand in np.maximum: an array of one number is compared three times as fast as it."""
-    if like.size <= _SMALL:
-        return value
-    vector = constant(value, like.size, like.dtype)
-    return vector.reshape(like.shape) if like.flags.c_contiguous else vector.reshape(like.T.shape).T
+    return value if like.size <= _SMALL else constant_like(like, value)
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 
 from minigan.kernels.layout import add_to_rows
 from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import constant, empty_like, memory_order, scratch
+from minigan.kernels.scratch import constant_like, empty_like, memory_order, scratch
 
 Finish = Callable[[np.ndarray], None]
 
@@ -77,7 +77,7 @@ def slope_times(dy: np.ndarray, y: np.ndarray, activation: str | None, slope: fl
     elif activation == "leaky_relu":
         np.greater(y, 0, out=factor)
         if slope <= 1:
-            np.maximum(factor, _constant_like(factor, slope), out=factor)
+            np.maximum(factor, constant_like(factor, slope), out=factor)
         else:
             factor *= 1 - slope
             factor += slope
@@ -99,7 +99,7 @@ def check_activation(activation: str | None, slope: float) -> None:
 
 def _activate(x: np.ndarray, activation: str | None, slope: float, out: np.ndarray) -> None:
     if activation == "relu":
-        np.maximum(x, _constant_like(x, 0), out=out)
+        np.maximum(x, constant_like(x, 0), out=out)
     elif activation == "leaky_relu":
         scaled = np.multiply(x, slope, out=scratch("activation", x.shape, x.dtype))
         (np.maximum if slope <= 1 else np.minimum)(x, scaled, out=out)
@@ -111,10 +111,6 @@ def _activate(x: np.ndarray, activation: str | None, slope: float, out: np.ndarr
             np.exp(out, out=out)
         np.add(out, 1, out=out)
         np.divide(1, out, out=out)
-
-
-def _constant_like(x: np.ndarray, value: float) -> np.ndarray:
-    return constant(value, x.size, x.dtype).reshape(x.shape)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -67,6 +67,12 @@ def constant(value: float, size: int, dtype: DTypeLike) -> np.ndarray:
     return vector[:size]
 
 
+def constant_like(x: np.ndarray, value: float) -> np.ndarray:
+    """Such a constant in the shape of x, and in the order of its memory if x is contiguous."""
+    vector = constant(value, x.size, x.dtype)
+    return vector.reshape(x.shape) if x.flags.c_contiguous else vector.reshape(x.T.shape).T
+
+
 def memory_order(x: np.ndarray) -> list[int]:
     """The axes of x, the one with the longest stride first."""
     return sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))

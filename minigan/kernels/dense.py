@@ -146,7 +146,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     y = empty((m, n), a.dtype)
     if not blas_is_held():
         return np.dot(a, b, out=y)
-    n_blocks = 2 * get_num_threads()
+    n_blocks = get_num_threads()  # BLAS packs the whole other factor for each block
     cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
 
     def body(i: int) -> None:

@@ -45,11 +45,13 @@ def emulated() -> Iterator[None]:
 
 
 def on_device(x: Any) -> FakeArray:
-    """x between fences, so that reading past its ends gives NaN."""
+    """x in its own layout between fences: what is read past its ends, or from gaps within, is NaN."""
     x = np.asarray(x)
-    y = _fenced(x.shape, x.dtype)
-    y[...] = FakeArray(x)
-    return y
+    low, high = np.lib.array_utils.byte_bounds(x)
+    memory = _fenced((high - low) // x.itemsize, x.dtype)._numbers
+    y = np.ndarray(x.shape, x.dtype, memory, x.ctypes.data - low if x.size else 0, x.strides if x.size else None)
+    y[...] = x
+    return FakeArray(y)
 
 
 class RawModule:

@@ -145,6 +145,8 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else negative_slope * x.   [Maas et al. 2013, eq. 3]"""
     if negative_slope > 0 and kernels.takes(x) and x.dtype.kind == "f":  # at 0 the kernel would multiply 0 * inf
         return chunked.activate(x, "leaky_relu", negative_slope)
+    if kernels.takes_gpu(x):
+        return gpu.activate(array_module(x), x, (gpu.LEAKY_RELU, negative_slope))
     return array_module(x).where(x > 0, x, negative_slope * x)
 
 
@@ -159,6 +161,8 @@ def _leaky_relu_vjp(y: Array, x: Array, negative_slope: float = 0.01) -> Callabl
     def vjp(dy: Array) -> Array:
         if negative_slope > 0 and kernels.takes(dy, y):
             return chunked.activation_grad(dy, y, "leaky_relu", negative_slope)
+        if kernels.takes_gpu(dy, x):
+            return gpu.times_slope(array_module(x), dy, x, (gpu.LEAKY_RELU, negative_slope))
         return dy * leaky_relu_slope(x, negative_slope)
 
     return vjp

@@ -9,7 +9,7 @@ them to its plain twin. They have never run on a GPU; how fast they are is not k
     kernels.cu       the CUDA source: one formula a kernel
     launch.py        compiles it when it is first needed, and launches
     convolution.py   im2col and col2im around matrix products, in tiles of images
-    elementwise.py   bias and activation in one pass; slopes
+    elementwise.py   bias and activation in one pass, slopes, binary cross-entropy
     normalization.py batch norm
     pooling.py       max pooling
     adam.py          the optimizer's step
@@ -20,13 +20,25 @@ GPU or moves numbers. Arrays are float32 or float64, all of one dtype, in any la
 
 from minigan.kernels.gpu.adam import adam_step
 from minigan.kernels.gpu.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan.kernels.gpu.elementwise import NO_ACTIVATION, Code, bias_activation, coded, times_slope
+from minigan.kernels.gpu.elementwise import (
+    LEAKY_RELU,
+    NO_ACTIVATION,
+    Code,
+    activate,
+    bias_activation,
+    coded,
+    cross_entropy,
+    cross_entropy_slope,
+    times_slope,
+)
 from minigan.kernels.gpu.normalization import batch_norm, batch_norm_backward
 from minigan.kernels.gpu.pooling import max_taps, pick, spread
 
 __all__ = [
+    "LEAKY_RELU",
     "NO_ACTIVATION",
     "Code",
+    "activate",
     "adam_step",
     "batch_norm",
     "batch_norm_backward",
@@ -35,6 +47,8 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_slope",
     "max_taps",
     "pick",
     "spread",

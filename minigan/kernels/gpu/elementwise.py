@@ -1,4 +1,4 @@
-"""Bias and activation in one pass over memory, and dx = dy f'(x) in another.
+"""Bias and activation in one pass over memory, dx = dy f'(x) in another; so too binary cross-entropy on logits.
 
     relu   max(x, 0)      leaky_relu   x or a x      elu   x or a (exp(x) - 1)      sigmoid      tanh
 
@@ -15,9 +15,10 @@ from minigan.kernels.gpu.launch import Array, launch
 Code: TypeAlias = tuple[int, float]
 
 NO_ACTIVATION: Code = 0, 0.0
+LEAKY_RELU = 2
 _ACTIVATIONS: dict[str, Code] = {
     "relu": (1, 0.0),
-    "leaky_relu": (2, 0.01),
+    "leaky_relu": (LEAKY_RELU, 0.01),
     "elu": (3, 1.0),
     "sigmoid": (4, 0.0),
     "tanh": (5, 0.0),
@@ -49,8 +50,38 @@ def bias_activation(xp: Any, z: Array, bias: Array | None, code: Code, y: Array 
     return y
 
 
+def activate(xp: Any, x: Array, code: Code) -> Array:
+    """f(x) for x of any shape."""
+    y = xp.empty(x.shape, x.dtype)
+    kind, a = code
+    launch(xp, "bias_activation", x.size, (x, x), (y,), 1, x.size, 0, 0, 0, kind, float(a))
+    return y
+
+
 def times_slope(xp: Any, dy: Array, y: Array, code: Code) -> Array:
     """dy f'(x), read off y = f(x) of any shape."""
     dx = xp.empty(y.shape, y.dtype)
-    launch(xp, "times_slope", y.size, (dy, y), (dx,), *code)
+    kind, a = code
+    launch(xp, "times_slope", y.size, (dy, y), (dx,), kind, float(a))
     return dx
+
+
+def cross_entropy(xp: Any, x: Array, target: Array | float) -> Array:
+    """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(x), for each x; t of x's shape, or one for all."""
+    loss = xp.empty(x.shape, x.dtype)
+    targets, *t = _targets(x, target)
+    launch(xp, "cross_entropy", x.size, (x, targets), (loss,), *t)
+    return loss
+
+
+def cross_entropy_slope(xp: Any, x: Array, target: Array | float, dy: Array, share: float) -> Array:
+    """(sigmoid(x) - t) dy share, for dy of x's shape, or one number on the device."""
+    dx = xp.empty(x.shape, x.dtype)
+    targets, constant, t = _targets(x, target)
+    launch(xp, "cross_entropy_slope", x.size, (x, targets, dy), (dx,), constant, int(dy.ndim == 0), t, share)
+    return dx
+
+
+def _targets(x: Array, target: Array | float) -> tuple[Array, int, float]:
+    """The targets' address, whether they are one number instead, and which."""
+    return (x, 1, float(target)) if isinstance(target, float | int) else (target, 0, 0.0)

@@ -61,6 +61,27 @@ KERNEL times_slope(const REAL *dy, const REAL *y, REAL *dx, INDEX count, INDEX k
     EACH(i, count) dx[i] = dy[i] * slope(y[i], kind, a);
 }
 
+// --- Binary cross-entropy on logits; t is targets[i], or the number t for all if `constant` -------------------------
+
+// loss = max(x, 0) - x t + log(1 + exp(-|x|))
+KERNEL cross_entropy(const REAL *x, const REAL *targets, REAL *loss, INDEX count, INDEX constant, REAL t)
+{
+    EACH(i, count) {
+        REAL z = x[i], rise = z < 0 ? 0 : z;
+        loss[i] = rise - z * (constant ? t : targets[i]) + log1p(exp(rise > 0 ? -z : z));
+    }
+}
+
+// dx = (sigmoid(x) - t) dy share, where dy is one number or one for each x
+KERNEL cross_entropy_slope(const REAL *x, const REAL *targets, const REAL *dy, REAL *dx, INDEX count, INDEX constant,
+                           INDEX single, REAL t, REAL share)
+{
+    EACH(i, count) {
+        REAL error = 1 / (1 + exp(-x[i])) - (constant ? t : targets[i]);
+        dx[i] = error * (dy[single ? 0 : i] * share);
+    }
+}
+
 // --- Convolution: patches out of an image, and their sum back into it ----------------------------------------------
 
 // cols[c,u,v,n,i,j] = x[n, c, i s - p + u d, j s - p + v d], 0 outside of x. A thread copies all taps (u, v) of a

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -202,6 +203,26 @@ def test_scratch_memory_is_bounded_by_tiles(
     assert_close(conv2d_product(x, weight, w, (4, 4)), conv2d_product(to_host(x), to_host(weight), w, (4, 4)), float)
 
 
+@emulated_only
+def test_no_more_memory_is_held_than_the_result_and_one_tiles(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, w = np.random.default_rng(0), Window((1, 1), (1, 1), (1, 1))
+    x, weight, dy = (device.move(rng.normal(size=s)) for s in [(40, 8, 16, 16), (24, 8, 3, 3), (40, 24, 16, 16)])
+    image = (8 * 3 * 3 + 24) * 16 * 16 * 8  # bytes of scratch
+    monkeypatch.setattr(gpu_convolution, "_SCRATCH", 10 * image)
+    faces = {
+        "product": lambda: conv2d_product(x, weight, w, (16, 16)),
+        "input_grad": lambda: conv2d_input_grad(dy, weight, w, (16, 16)),
+        "weight_grad": lambda: conv2d_weight_grad(x, dy, w, (3, 3)),
+    }
+    for name, face in faces.items():
+        face()  # compiled now
+        tracemalloc.start()
+        result = face()
+        peak = tracemalloc.get_traced_memory()[1] - result.nbytes
+        tracemalloc.stop()
+        assert 9 * image < peak < 10.5 * image, name
+
+
 @given(
     N=st.integers(0, 3),
     C=st.integers(1, 3),
@@ -299,6 +320,30 @@ def test_nan_infinity_and_extremes_come_out_as_in_the_plain_code(device: Device,
             found = both(device.move(x), device.move(one), device.move(np.full_like(x, u)))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(to_host(a), b, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("target", [0.0, 1, 0.3, None], ids=["0", "1", "0.3", "an array"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_cross_entropy_of_extremes_is_the_plain_codes(device: Device, target: Any, reduction: Any, dtype: Any) -> None:
+    finite = [number for number in SPECIAL if np.abs(number) < 1e3]
+    for values in (finite, SPECIAL):
+        x = np.array(values, dtype)
+        t = np.linspace(0.0, 1.0, len(x)).astype(dtype) if target is None else target
+
+        def both(x: Any, t: Any) -> tuple[Any, Any]:
+            (_, y), dx = value_and_grad(
+                lambda x: (P.sum(y := P.binary_cross_entropy_with_logits(x, t, reduction)), y), has_aux=True
+            )(x)
+            return y, dx
+
+        with np.errstate(all="ignore"):
+            found = both(device.move(x), device.move(t) if target is None else t)
+            with kernels.plain():
+                expected = both(x, t)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(to_host(a), b, rtol=1e-6, atol=0.0)
+    assert {"cross_entropy", "cross_entropy_slope"} <= set(device.launched)
 
 
 # Adam

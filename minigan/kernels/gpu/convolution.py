@@ -40,8 +40,7 @@ def conv2d(
     matrix, kernel = weight.reshape(len(weight), -1), weight.shape[2:]
     y = xp.empty((len(x), len(weight), *places), x.dtype)
     for n in _tiles(y, weight):
-        z = matrix @ _im2col(xp, x[n], kernel, places, window)
-        bias_activation(xp, z, bias, code, y[n])
+        bias_activation(xp, matrix @ _im2col(xp, x[n], kernel, places, window), bias, code, y[n])
     return y
 
 
@@ -62,6 +61,7 @@ def conv2d_input_grad(
         biases = cols if bias is None else bias  # some address, not read
         shape = (*x[n].shape, *kernel, *places, *window[0], *window[1], *window[2])
         launch(xp, "col2im", x[n].size, (cols, biases), (x[n],), *shape, int(bias is not None), *code)
+        del cols, biases  # before the next tile's are made
     return x
 
 

@@ -81,7 +81,7 @@ def binary_cross_entropy_with_logits(input: Array, target: Array | float, reduct
     _check("binary_cross_entropy_with_logits", input, target, reduction)
     xp, x = array_module(input), input
     if kernels.takes_gpu(x, *_arrays(target)):
-        return _reduce(gpu.cross_entropy(xp, x, target), reduction)
+        return _reduce(gpu.binary_cross_entropy_with_logits(xp, x, target), reduction)
     return _reduce(xp.maximum(x, 0.0) - x * target + xp.log1p(xp.exp(-xp.abs(x))), reduction)
 
 
@@ -92,7 +92,7 @@ def _binary_cross_entropy_with_logits_vjp(
 
     def wrt_input(dy: Array) -> Array:
         if kernels.takes_gpu(dy, x, *_arrays(t)):
-            return gpu.cross_entropy_slope(array_module(x), x, t, dy, share)
+            return gpu.binary_cross_entropy_with_logits_slope(array_module(x), x, t, dy, share)
         return (sigmoid(x) - t) * (dy * share)
 
     def wrt_target(dy: Array) -> Array:

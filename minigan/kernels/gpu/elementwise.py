@@ -66,19 +66,29 @@ def times_slope(xp: Any, dy: Array, y: Array, code: Code) -> Array:
     return dx
 
 
-def cross_entropy(xp: Any, x: Array, target: Array | float) -> Array:
+def binary_cross_entropy_with_logits(xp: Any, x: Array, target: Array | float) -> Array:
     """-(t log p + (1 - t) log(1 - p)) with p = sigmoid(x), for each x; t of x's shape, or one for all."""
     loss = xp.empty(x.shape, x.dtype)
     targets, *t = _targets(x, target)
-    launch(xp, "cross_entropy", x.size, (x, targets), (loss,), *t)
+    launch(xp, "bce_with_logits", x.size, (x, targets), (loss,), *t)
     return loss
 
 
-def cross_entropy_slope(xp: Any, x: Array, target: Array | float, dy: Array, share: float) -> Array:
+def binary_cross_entropy_with_logits_slope(xp: Any, x: Array, target: Array | float, dy: Array, share: float) -> Array:
     """(sigmoid(x) - t) dy share, for dy of x's shape, or one number on the device."""
     dx = xp.empty(x.shape, x.dtype)
     targets, constant, t = _targets(x, target)
-    launch(xp, "cross_entropy_slope", x.size, (x, targets, dy), (dx,), constant, int(dy.ndim == 0), t, share)
+    launch(
+        xp,
+        "bce_with_logits_slope",
+        x.size,
+        (x, targets, dy),
+        (dx,),
+        constant,
+        int(dy.ndim == 0),
+        t,
+        share,
+    )
     return dx
 
 

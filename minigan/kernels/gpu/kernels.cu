@@ -64,7 +64,7 @@ KERNEL times_slope(const REAL *dy, const REAL *y, REAL *dx, INDEX count, INDEX k
 // --- Binary cross-entropy on logits; t is targets[i], or the number t for all if `constant` -------------------------
 
 // loss = max(x, 0) - x t + log(1 + exp(-|x|))
-KERNEL cross_entropy(const REAL *x, const REAL *targets, REAL *loss, INDEX count, INDEX constant, REAL t)
+KERNEL bce_with_logits(const REAL *x, const REAL *targets, REAL *loss, INDEX count, INDEX constant, REAL t)
 {
     EACH(i, count) {
         REAL z = x[i], rise = z < 0 ? 0 : z;
@@ -73,8 +73,8 @@ KERNEL cross_entropy(const REAL *x, const REAL *targets, REAL *loss, INDEX count
 }
 
 // dx = (sigmoid(x) - t) dy share, where dy is one number or one for each x
-KERNEL cross_entropy_slope(const REAL *x, const REAL *targets, const REAL *dy, REAL *dx, INDEX count, INDEX constant,
-                           INDEX single, REAL t, REAL share)
+KERNEL bce_with_logits_slope(const REAL *x, const REAL *targets, const REAL *dy, REAL *dx, INDEX count, INDEX constant,
+                             INDEX single, REAL t, REAL share)
 {
     EACH(i, count) {
         REAL error = 1 / (1 + exp(-x[i])) - (constant ? t : targets[i]);
@@ -103,8 +103,8 @@ KERNEL im2col(const REAL *x, REAL *cols, INDEX count, INDEX C, INDEX H, INDEX W,
     }
 }
 
-// x[n,c,y,x] = f(bias[c] + sum of cols[c,u,v,n,i,j] over all taps and places with i s - p + u d = y, j s - p + v d = x):
-// a thread gathers what im2col's adjoint adds up, so no two threads add to the same number.
+// x[n,c,y,x] = f(bias[c] + the sum of cols[c,u,v,n,i,j] wherever i s - p + u d = y and j s - p + v d = x): a thread
+// gathers what im2col's adjoint adds up, so no two threads add to the same number.
 KERNEL col2im(const REAL *cols, const REAL *bias, REAL *x, INDEX count, INDEX N, INDEX C, INDEX H, INDEX W, INDEX kh,
               INDEX kw, INDEX OH, INDEX OW, INDEX sh, INDEX sw, INDEX ph, INDEX pw, INDEX dh, INDEX dw, INDEX biased,
               INDEX kind, REAL a)

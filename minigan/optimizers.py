@@ -17,7 +17,7 @@ from typing import Any
 
 from minigan import kernels
 from minigan.arrays import Array, array_module, to_device_of
-from minigan.kernels import adam
+from minigan.kernels import adam, gpu
 from minigan.parameters import Parameters
 
 Schedule = Callable[[float], float]
@@ -87,6 +87,9 @@ class Adam:
         e, rate = self.eps / c, self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
         if kernels.takes(p, *pieces):
             adam.adam_step(p, pieces, M, V, b1, b2, e, rate)
+            return
+        if kernels.takes_gpu(p, *pieces):
+            gpu.adam_step(array_module(p), p, pieces, M, V, b1, b2, e, rate)
             return
         g = _joined(pieces)
         M *= b1

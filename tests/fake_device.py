@@ -72,6 +72,8 @@ class FakeArray:
     flags = property(lambda self: self._numbers.flags)
     T = property(lambda self: FakeArray(self._numbers.T))
 
+    __cuda_array_interface__ = property(lambda self: self._numbers.__array_interface__)
+
     def __len__(self) -> int:
         return len(self._numbers)
 

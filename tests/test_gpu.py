@@ -1,6 +1,9 @@
 """On a real GPU: CuPy's kernels give the host's numbers, and a turn never waits for them. Skipped where there is none.
 
-    python -m pytest -m gpu -rs tests/test_gpu.py
+    python -m pytest -m gpu -rs tests/test_gpu.py tests/test_gpu_kernels.py
+
+Every test runs on the plain code and on minigan's own kernels for a GPU (minigan/kernels/gpu/), of which
+test_gpu_kernels.py has more.
 
 The fake device (test_fake_device.py, test_device.py) cannot say whether CuPy's own kernels are right; this file does.
 TF32 is off unless the environment has CUPY_TF32=1, and it has to be off here.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import primitives
+from minigan import kernels, primitives
 from minigan.arrays import DeviceError, array_module, to_device, to_host, use_cupy
 from minigan.autodiff import grad, value_and_grad
 from minigan.running import Run, open_run, train
@@ -39,6 +43,28 @@ def cupy() -> Iterator[Any]:
         pytest.skip(str(error))  # which says what is missing here: CuPy, a driver or a GPU
     assert os.environ.get("CUPY_TF32", "0") == "0", "these tests are about float32 as it is"
     return module
+
+
+@pytest.fixture(autouse=True, params=["plain code", "kernels"])
+def _code(request: pytest.FixtureRequest) -> Iterator[None]:
+    with kernels.on_gpu() if request.param == "kernels" else nullcontext():
+        yield
+
+
+@pytest.mark.parametrize("_code", ["kernels"], indirect=True)
+@pytest.mark.parametrize("case", CASES, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_primitive_and_both_its_derivatives_are_the_plain_codes_on_the_device(case: Case, dtype: Any) -> None:
+    inputs, u, v = drawn(case, dtype)
+    on_device = moved(inputs), to_device(u, "cuda"), moved(v)
+    found = derivatives(case, *on_device)
+    with kernels.plain():
+        expected = derivatives(case, *on_device)
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    for a, b in zip((found.y, *found.first, *found.second), (expected.y, *expected[1], *expected[2]), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        scale = max(1.0, np.abs(to_host(b)).max(initial=0.0))
+        np.testing.assert_allclose(to_host(a), to_host(b), rtol=0.0, atol=tolerance * scale)
 
 
 def moved(arrays: Any) -> tuple[Any, ...]:

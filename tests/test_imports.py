@@ -84,7 +84,7 @@ def test_what_is_imported_from_minigan_is_a_module_with_its_place(path: Path) ->
 
 
 def test_kernels_import_nothing_of_minigan_but_kernels() -> None:
-    imported = {part for path in ROOT.glob("kernels/*.py") for part in _parts_of_minigan(path)}
+    imported = {part for path in ROOT.glob("kernels/**/*.py") for part in _parts_of_minigan(path)}
     assert imported <= {"kernels"}
 
 

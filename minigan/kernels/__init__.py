@@ -19,10 +19,14 @@ exists (`takes`), and tests hold each kernel equal to the plain code it stands i
     weights.py        what was computed from a weight, kept until it moves
     scratch.py        buffers that outlive a call
     layout.py         NCHW outside, NHWC inside
+
+For arrays on a GPU, gpu/ has kernels behind the same switch and one of their own (`takes_gpu`, `on_gpu`): they have
+never run on a GPU, so they are off until they are asked for.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -33,6 +37,7 @@ from minigan.kernels.pool import SingleThreadedBLAS
 from minigan.kernels.weights import standing_still
 
 _switched_on = True
+_on_gpu_too = os.environ.get("MINIGAN_CUPY_KERNELS") == "1"
 _NOTHING = nullcontext()
 
 
@@ -42,6 +47,18 @@ def takes(*arrays: Any) -> bool:
         return False
     for a in arrays:  # noqa: SIM110  all(...) costs three times as much, and this runs at every operation
         if type(a) is not np.ndarray:
+            return False
+    return True
+
+
+def takes_gpu(*arrays: Any) -> bool:
+    """Whether the kernels in gpu/ may work on these: asked for, every one on a GPU, of one float dtype, not traced."""
+    if not (_on_gpu_too and _switched_on):
+        return False
+    for a in arrays:
+        if not hasattr(type(a), "__cuda_array_interface__"):
+            return False
+        if a.dtype != arrays[0].dtype or a.dtype.char not in "fd":
             return False
     return True
 
@@ -60,6 +77,20 @@ def one_gradient(pooled: bool) -> AbstractContextManager[Any]:
     stack.enter_context(SingleThreadedBLAS())
     stack.enter_context(standing_still())
     return stack
+
+
+@contextmanager
+def on_gpu() -> Iterator[None]:
+    """Run arrays on a GPU through the kernels in gpu/, inside this context and in every thread.
+
+    The environment variable MINIGAN_CUPY_KERNELS=1, set before minigan is imported, does so for the whole process.
+    """
+    global _on_gpu_too
+    before, _on_gpu_too = _on_gpu_too, True
+    try:
+        yield
+    finally:
+        _on_gpu_too = before
 
 
 @contextmanager

@@ -48,8 +48,8 @@ from typing import NamedTuple
 from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp_joint, primitive
-from minigan.kernels import convolution, normalization
-from minigan.primitives.elementwise import Activation, for_kernels, times_slope
+from minigan.kernels import convolution, gpu, normalization
+from minigan.primitives.elementwise import Activation, for_gpu, for_kernels, times_slope
 from minigan.primitives.shaping import sum
 
 Pair = tuple[int, int]
@@ -186,6 +186,8 @@ def conv2d_product(x: Array, weight: Array, window: Window, places: Pair) -> Arr
     """W im2col(x): (N, C, H, W), (O, C, kh, kw) -> (N, O, *places)."""
     if kernels.takes(x, weight) and places == window.places(x.shape[2:], weight.shape[2:]):
         return convolution.conv2d(x, weight, None, *window)
+    if kernels.takes_gpu(x, weight):
+        return gpu.conv2d(array_module(x), x, weight, None, window, places)
     N, (O, _, kh, kw) = len(x), weight.shape
     cols = im2col(x, (kh, kw), places, window)
     return (weight.reshape(O, -1) @ cols).reshape(N, O, *places)  # (O, C*kh*kw) @ (N, C*kh*kw, OH*OW)
@@ -196,6 +198,8 @@ def conv2d_input_grad(dy: Array, weight: Array, window: Window, size: Pair) -> A
     """col2im(W^T dy): (N, O, OH, OW), (O, C, kh, kw) -> (N, C, *size)."""
     if kernels.takes(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:]):
         return convolution.conv2d_input_grad(dy, weight, size, *window)
+    if kernels.takes_gpu(dy, weight):
+        return gpu.conv2d_input_grad(array_module(dy), dy, weight, None, window, size)
     (N, O, OH, OW), (_, _, kh, kw) = dy.shape, weight.shape
     cols = weight.reshape(O, -1).T @ dy.reshape(N, O, OH * OW)  # (C*kh*kw, O) @ (N, O, OH*OW)
     return col2im(cols, size, (kh, kw), (OH, OW), window)
@@ -206,6 +210,8 @@ def conv2d_weight_grad(x: Array, dy: Array, window: Window, kernel: Pair) -> Arr
     """dy im2col(x)^T, summed over images: (N, C, H, W), (N, O, OH, OW) -> (O, C, *kernel)."""
     if kernels.takes(x, dy) and dy.shape[2:] == window.places(x.shape[2:], kernel):
         return convolution.conv2d_weight_grad(x, dy, kernel, *window)
+    if kernels.takes_gpu(x, dy):
+        return gpu.conv2d_weight_grad(array_module(x), x, dy, window, kernel)
     (N, O, OH, OW), C = dy.shape, x.shape[1]
     cols = im2col(x, kernel, (OH, OW), window)
     dw = array_module(x).tensordot(dy.reshape(N, O, OH * OW), cols, axes=((0, 2), (0, 2)))  # over images and places
@@ -285,6 +291,9 @@ def conv2d_activation(
     named = for_kernels(activation)
     if named and kernels.takes(x, weight):
         return convolution.conv2d(x, weight, bias, *window, *named)
+    code = for_gpu(activation)
+    if code and kernels.takes_gpu(x, weight):
+        return gpu.conv2d(array_module(x), x, weight, bias, window, places, code)
     return _finished(conv2d_product(x, weight, window, places), bias, activation)
 
 
@@ -296,6 +305,9 @@ def conv_transpose2d_activation(
     named = for_kernels(activation)
     if named and kernels.takes(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:]):
         return convolution.conv2d_input_grad(x, weight, size, *window, bias, *named)
+    code = for_gpu(activation)
+    if code and kernels.takes_gpu(x, weight):
+        return gpu.conv2d_input_grad(array_module(x), x, weight, bias, window, size, code)
     return _finished(conv2d_input_grad(x, weight, window, size), bias, activation)
 
 

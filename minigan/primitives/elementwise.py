@@ -16,7 +16,7 @@ import numpy as np
 from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive
-from minigan.kernels import dense
+from minigan.kernels import dense, gpu
 from minigan.kernels import elementwise as chunked
 
 
@@ -28,11 +28,17 @@ class Activation:
         self.kernel = dense.activation(f.__name__, *args)
         known = f.__name__ in chunked.ACTIVATIONS and 0.0 not in args  # leaky_relu of slope 0: 0 * inf
         self.named: tuple[Any, ...] | None = (f.__name__, *args) if known else None
+        self.code = gpu.coded(f.__name__, *args)
 
 
 def for_kernels(activation: Activation | None) -> tuple[Any, ...] | None:
     """How the kernels of convolution and batch norm call an activation, or None if they do not have it."""
     return (None,) if activation is None else activation.named
+
+
+def for_gpu(activation: Activation | None) -> gpu.Code | None:
+    """The same for the kernels on a GPU."""
+    return gpu.NO_ACTIVATION if activation is None else activation.code
 
 
 def times_slope(dy: Array, y: Array, activation: Activation | None) -> Array:
@@ -41,6 +47,8 @@ def times_slope(dy: Array, y: Array, activation: Activation | None) -> Array:
         return dy
     if activation.named and kernels.takes(dy, y):
         return chunked.activation_grad(dy, y, *activation.named)
+    if activation.code and kernels.takes_gpu(dy, y):
+        return gpu.times_slope(array_module(y), dy, y, activation.code)
     return dy * activation.slope(y, *activation.args)
 
 
@@ -137,6 +145,8 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else negative_slope * x.   [Maas et al. 2013, eq. 3]"""
     if negative_slope > 0 and kernels.takes(x) and x.dtype.kind == "f":  # at 0 the kernel would multiply 0 * inf
         return chunked.activate(x, "leaky_relu", negative_slope)
+    if kernels.takes_gpu(x):
+        return gpu.activate(array_module(x), x, (gpu.LEAKY_RELU, negative_slope))
     return array_module(x).where(x > 0, x, negative_slope * x)
 
 
@@ -151,6 +161,8 @@ def _leaky_relu_vjp(y: Array, x: Array, negative_slope: float = 0.01) -> Callabl
     def vjp(dy: Array) -> Array:
         if negative_slope > 0 and kernels.takes(dy, y):
             return chunked.activation_grad(dy, y, "leaky_relu", negative_slope)
+        if kernels.takes_gpu(dy, x):
+            return gpu.times_slope(array_module(x), dy, x, (gpu.LEAKY_RELU, negative_slope))
         return dy * leaky_relu_slope(x, negative_slope)
 
     return vjp

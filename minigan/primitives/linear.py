@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minigan import kernels
-from minigan.arrays import Array
+from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp_joint, primitive
-from minigan.kernels import dense
-from minigan.primitives.elementwise import Activation
+from minigan.kernels import dense, gpu
+from minigan.primitives.elementwise import Activation, times_slope
 from minigan.primitives.operators import matmul
 from minigan.primitives.shaping import index, sum, transpose
 
@@ -66,6 +66,9 @@ def linear_activation(x: Array, weight: Array, bias: Array | None, activation: A
     if activation.kernel and kernels.takes(x):
         _check(x, weight, bias)
         return dense.linear(x, weight, bias, activation.kernel)
+    if activation.code and kernels.takes_gpu(x, weight):
+        _check(x, weight, bias)
+        return gpu.bias_activation(array_module(x), x @ weight.T, bias, activation.code)
     return activation.f(linear(x, weight, bias), *activation.args)
 
 
@@ -75,7 +78,7 @@ def _linear_activation_vjp(
     def vjp(dy: Array) -> tuple[Array, ...]:
         if activation.kernel and kernels.takes(dy, y, x, weight):
             return dense.linear_gradients(argnums, activation.kernel.backward(dy, y), x, weight)
-        dz = dy * activation.slope(y, *activation.args)
+        dz = times_slope(dy, y, activation)
         return tuple([_WITH_RESPECT_TO[i](dz, x, weight) for i in argnums])
 
     return vjp

@@ -23,10 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from minigan import kernels
-from minigan.arrays import Array
+from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp_joint, primitive, stop_gradient
-from minigan.kernels import normalization
-from minigan.primitives.elementwise import Activation, for_kernels, square, times_slope
+from minigan.kernels import gpu, normalization
+from minigan.primitives.elementwise import Activation, for_gpu, for_kernels, square, times_slope
 from minigan.primitives.shaping import mean, reshape, sum
 
 
@@ -100,6 +100,9 @@ def batch_norm_activation(
     named = for_kernels(activation)
     if named and weight is not None and bias is not None and kernels.takes(x):
         return normalization.normalize(x, weight, bias, mu, var, eps, *named)
+    code = for_gpu(activation)
+    if code and kernels.takes_gpu(x, weight, bias, mu, var):
+        return gpu.batch_norm(array_module(x), x, weight, bias, mu, var, eps, code)
     a = (var + eps) ** -0.5
     b = -mu * a
     if weight is not None:
@@ -119,12 +122,15 @@ def _batch_norm_vjp(
     eps: float,
     activation: Activation | None,
 ) -> Callable[[Array], tuple[Array, ...]]:
-    named = for_kernels(activation)
+    named, code = for_kernels(activation), for_gpu(activation)
     axes, kept = _reduced(x), tuple(n if i == 1 else 1 for i, n in enumerate(x.shape))
 
     def vjp(dy: Array) -> tuple[Array, ...]:
         if named and weight is not None and kernels.takes(dy, y, x, weight):
             grads = normalization.batch_norm_backward(dy, x, weight, mu, var, eps, y, *named)
+            return tuple([grads[i] for i in argnums])
+        if code and kernels.takes_gpu(dy, y, x, weight):
+            grads = gpu.batch_norm_backward(array_module(x), dy, y, x, weight, mu, var, eps, code)
             return tuple([grads[i] for i in argnums])
         dz = times_slope(dy, y, activation)
         d = x - mean(x, axes, keepdims=True)  # mu and r once more, as functions of x: dx has a derivative in x too

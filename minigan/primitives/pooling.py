@@ -20,7 +20,7 @@ import numpy as np
 from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive, stop_gradient
-from minigan.kernels import pooling
+from minigan.kernels import gpu, pooling
 from minigan.primitives.convolution import Pair, Window, col2im, im2col, pair
 from minigan.primitives.shaping import broadcast_to, put, reshape
 
@@ -95,6 +95,8 @@ defvjp(_max_pool2d, _max_pool2d_vjp)
 
 def _taps(x: Array, kernel: Pair, window: Window, places: Pair) -> Array:
     """Which tap of each window is the largest, 0 ... kh*kw - 1: (N, C, H, W) -> (N, C, OH, OW) whole numbers."""
+    if kernels.takes_gpu(x):
+        return gpu.max_taps(array_module(x), x, kernel, window, places)
     xp, patches = array_module(x), _patches(x, kernel, window, places, float("-inf"))
     largest = (patches == patches.max(axis=2, keepdims=True)) | xp.isnan(patches)  # NaN wins, as in PyTorch
     if window.padding != (0, 0):  # what is padded never wins, not even among -inf
@@ -105,6 +107,8 @@ def _taps(x: Array, kernel: Pair, window: Window, places: Pair) -> Array:
 @primitive
 def _pick(x: Array, taps: Array, kernel: Pair, window: Window, places: Pair) -> Array:
     """The number at tap taps[n, c, i, j] of each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    if kernels.takes_gpu(x):
+        return gpu.pick(array_module(x), x, taps, kernel, window)
     patches = _patches(x, kernel, window, places, 0.0)
     return array_module(x).take_along_axis(patches, taps[:, :, None], axis=2)[:, :, 0]
 
@@ -112,6 +116,8 @@ def _pick(x: Array, taps: Array, kernel: Pair, window: Window, places: Pair) -> 
 @primitive
 def _spread(dy: Array, taps: Array, kernel: Pair, window: Window, size: Pair) -> Array:
     """Each number added where _pick would have taken it: (N, C, OH, OW) -> (N, C, H, W)."""
+    if kernels.takes_gpu(dy):
+        return gpu.spread(array_module(dy), dy, taps, kernel, window, size)
     (N, C, OH, OW), n_taps = dy.shape, kernel[0] * kernel[1]
     numbers = array_module(dy).arange(n_taps).reshape(-1, 1, 1)
     patches = dy[:, :, None] * (taps[:, :, None] == numbers)  # (N, C, kh*kw, OH, OW)

@@ -34,7 +34,7 @@ CONTENDERS = {
 PEAK, PEAK_FLOP = "benchmarks.contenders.layers_minigan:Peak", 2 * 2048**3
 System = Literal["mlp", "conv28", "dcgan"]
 Operation = Literal["forward", "input", "weight"]
-LONGEST_TURN = 50  # steps
+LONGEST_TURN = 1000  # steps
 
 
 class Layer(NamedTuple):
@@ -119,12 +119,15 @@ class Layers(Settings):
     """Whose layers."""
     batch: int = 0
     """Images in a minibatch; 0: what suits the system."""
-    repeats: int = 5
-    turn: float = 0.03
-    """Seconds that a turn lasts, about."""
+    repeats: int = 3
+    turn: float = 0.1
+    """Seconds of timed steps in a turn, about."""
+    settle: float = 0.06
+    """Seconds of steps before them: after a sleep the system may leave all threads on one core for some 0.03 s."""
     steps: int = 0
     """Timed steps in a turn; 0: as many as `turn` has time for, and at least 2."""
-    warm_up: int = 1
+    warm_up: int = 0
+    """Steps before them that no clock sees; 0: as many as `settle` has time for."""
     threads: tuple[int, ...] = (2,)
     gap: float = 0.15
     agreement_steps: int = 1
@@ -203,13 +206,17 @@ def measure(
         differences = agree(workers, reference, settings.agreement_steps, case)
     except DisagreementError as message:
         raise SystemExit(f"not timed, {message}") from None
+    once = {name: min(worker.run(2)) for name, worker in workers.items()}
     steps = {
-        name: settings.steps or int(np.clip(settings.turn / min(worker.run(2)), 2, LONGEST_TURN))
-        for name, worker in workers.items()
+        name: settings.steps or int(np.clip(settings.turn / seconds, 2, LONGEST_TURN)) for name, seconds in once.items()
+    }
+    before = {
+        name: settings.warm_up or int(np.clip(settings.settle / seconds, 1, LONGEST_TURN))
+        for name, seconds in once.items()
     }
 
     def take_turn(name: str) -> list[float]:
-        return workers[name].run(settings.warm_up + steps[name])[settings.warm_up :]
+        return workers[name].run(before[name] + steps[name])[before[name] :]
 
     turns, others = interleave(list(workers), settings, take_turn)
     return {

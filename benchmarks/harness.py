@@ -244,6 +244,7 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
             "steps": settings.agreement_steps,
             "distance": case.distance,
             "tolerance": case.tolerance,
+            "tolerance_tf32": case.looser or None,
             "largest_difference": differences,
         },
         "contenders": {

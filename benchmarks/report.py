@@ -67,12 +67,13 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     """One case as text."""
     reference, agreement = result["reference"], result["agreement"]
     largest = max(agreement["largest_difference"].values())
+    in_tf32 = f", in TF32 {agreement['tolerance_tf32']:.1e}" if agreement["tolerance_tf32"] else ""
     of_the_way = " of the way (rms of any array)" if agreement["distance"] == "share" else ""
     lines = [
         "",
         f"{result['name']}, {result['dtype']}, {where(result['threads'], result['device'])}",
         f"  agreement: after {agreement['steps']} steps {len(result['contenders'])} contenders differ from "
-        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e})",
+        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e}{in_tf32})",
         *(f"  left out: {name} ({reason})" for name, reason in result["left_out"].items()),
     ]
     if reference != wanted_reference:

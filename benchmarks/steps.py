@@ -48,6 +48,7 @@ KEEP_MEMORY = {
 
 # Of the way that an array has gone after two steps; a fault makes about 1. See `harness.distance`.
 TOLERANCE = 0.2
+TF32_TOLERANCE = 0.5  # with factors rounded to TF32 on a CPU, the DCGAN was 0.18 to 0.22 away
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Steps(Restarted):
             dtype="float32",
             tolerance=TOLERANCE,
             distance="share",
+            looser=TF32_TOLERANCE,
             turn=turn._replace(steps=self.steps or turn.steps),
             device="cuda",
         )

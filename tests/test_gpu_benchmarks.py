@@ -189,7 +189,8 @@ def made_up(microseconds: Mapping[str, Any]) -> Any:
                 "memory_above_libraries_mib": 1.0,
                 **on_gpu,
             }
-        agreement = {"steps": 2, "distance": "share", "tolerance": 0.2, "largest_difference": {"a": 0.0}}
+        agreement = {"steps": 2, "distance": "share", "tolerance": 0.2, "tolerance_tf32": case.looser}
+        agreement["largest_difference"] = {"a": 0.0}
         about = {"name": case.name, "arguments": dict(case.arguments), "dtype": case.dtype, "device": case.device}
         return about | {
             "threads": threads,
@@ -215,6 +216,7 @@ def test_steps_on_a_gpu_as_a_table_a_file_and_a_figure(
     assert f"peak-tf32: {peak / 1e9:.0f} GFLOP/s" in said
     assert "gpu Made-up GPU" in said
     assert "mlp, batch 64, float32, GPU" in said
+    assert "(tolerance 2.0e-01, in TF32 5.0e-01)" in said
     (line,) = (line for line in said.splitlines() if line.startswith("  cupy-tf32"))
     assert line.split()[-4:-1] == ["64", "on", f"{100 * flop('mlp', 64) / 0.0015 / peak:.0f}"]
     results = json.loads((tmp_path / "steps.json").read_text())
@@ -234,6 +236,7 @@ def test_host_and_gpu_beside_each_other_as_a_table_a_file_and_a_figure(
     run(monkeypatch, "crossing", "--systems", "mlp", "dcgan", *files)
     said = capsys.readouterr().out
     assert "dcgan, batch 16, float32, 2 threads and GPU" in said
+    assert "(tolerance 2.0e-01)" in said
     assert "mlp, minigan, 2 threads against the GPU: the GPU is faster from batch 30 on\n" in said
     assert "dcgan, torch, 2 threads against the GPU: the host is faster at batch 256 still\n" in said
     rows = json.loads((tmp_path / "crossing.json").read_text())["crossings"]

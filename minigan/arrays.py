@@ -52,7 +52,7 @@ def register_array_type(array_type: type, module: Any) -> None:
 def use_cupy() -> ModuleType:
     """Import CuPy, register its arrays and return it. The first time TF32 is switched off, see `set_precision`.
 
-    Raises DeviceError if CuPy is not installed or finds no usable GPU.
+    Raises DeviceError if CuPy is not installed or finds no usable GPU or not CUDA's libraries.
     """
     try:
         import cupy
@@ -67,6 +67,7 @@ def use_cupy() -> ModuleType:
     if count == 0:
         raise DeviceError("device 'cuda' needs an NVIDIA GPU; CuPy finds none")
     if cupy.ndarray not in _modules:
+        _cublas(cupy)
         _set_compute_type(cupy, tf32=False)
         register_array_type(cupy.ndarray, cupy)
     return cupy
@@ -101,16 +102,20 @@ def set_precision(device: Device, tf32: bool) -> None:
         raise DeviceError(
             f"tf32: expected a GPU of compute capability 8.0 or higher, got {int(gpu.compute_capability) / 10}"
         )
-    try:
-        cublas = cupy.cuda.cublas
-    except ImportError as error:  # CuPy loads it here, and does not bring it along
-        raise DeviceError(
-            f"device 'cuda' needs CUDA's libraries: pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]' ({error})"
-        ) from None
+    cublas = _cublas(cupy)
     _set_compute_type(cupy, tf32)
     # That is what CuPy hands to cublasGemmEx, for products of two matrices. For a stack of them it calls
     # cublasSgemmBatched, which goes by the mode of the handle, of which there is one a thread.
     cublas.setMathMode(gpu.cublas_handle, _TF32_TENSOR_OP_MATH if tf32 else cublas.CUBLAS_DEFAULT_MATH)
+
+
+def _cublas(cupy: Any) -> Any:
+    try:
+        return cupy.cuda.cublas  # loaded when it is first asked for; CuPy does not bring it along
+    except ImportError as error:
+        raise DeviceError(
+            f"device 'cuda' needs CUDA's libraries: pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]' ({error})"
+        ) from None
 
 
 _TF32_TENSOR_OP_MATH = 3  # of cublasMath_t; CuPy has no name for it

@@ -103,6 +103,7 @@ def test_whoever_uses_cupy_first_switches_tf32_off_whatever_the_environment_says
 
     cupy, precision = _install(monkeypatch, 1), Precision()
     cupy.ndarray, cupy._core = ndarray, SimpleNamespace(_routines_linalg=precision)
+    cupy.cuda.cublas = precision
     monkeypatch.setenv("CUPY_TF32", "1")
     precision.compute_types["float32"] = precision.COMPUTE_TYPE_TF32
     monkeypatch.setattr(arrays, "_modules", dict(arrays._modules))

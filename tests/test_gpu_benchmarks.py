@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import environment, harness, layers, report, steps
+from benchmarks import environment, gpu_profile, harness, layers, report, steps
 from benchmarks.contenders.layers_minigan import Plain as PlainLayer
 from benchmarks.contenders.steps_minigan import Plain
 from benchmarks.crossing import Crossing, crossing, told
+from benchmarks.gpu_profile import Kernel, summed
 from benchmarks.harness import Case, DisagreementError, Memory, agree, gpu_figures
 from benchmarks.layers import Layers, share
 from benchmarks.steps import Steps, flop
@@ -362,6 +364,88 @@ def test_a_step_has_as_many_operations_as_pytorch_counts(system: layers.System) 
     with FlopCounterMode(display=False) as counted:
         contender.step(0)
     assert flop(system, 2) == pytest.approx(counted.get_total_flops(), rel=0.01)  # it leaves layers with one output out
+
+
+# --- The profile ------------------------------------------------------------------------------------------------------
+
+
+def test_launches_gaps_and_each_kernels_part() -> None:
+    ran = [("a", 10.0, 20.0), ("copy", 15.0, 18.0), ("b", 19.0, 30.0), ("a", 40.0, 41.0)]  # on two streams
+    assert summed([Kernel(*kernel) for kernel in ran[::-1]]) == {
+        "launches": 4,
+        "span_us": 31.0,
+        "busy_us": 21.0,
+        "gaps_us": 10.0,
+        "rows": [
+            {"name": "a", "calls": 2, "us": 11.0},
+            {"name": "b", "calls": 1, "us": 11.0},
+            {"name": "copy", "calls": 1, "us": 3.0},
+        ],
+    }
+    assert summed([]) == {"launches": 0, "span_us": 0.0, "busy_us": 0.0, "gaps_us": 0.0, "rows": []}
+
+
+def test_waits_are_counted_and_still_done() -> None:
+    class Base:
+        done = 0
+
+        def synchronize(self) -> None:
+            self.done += 1
+
+    class Stream(Base):
+        pass
+
+    class Event(Base):
+        pass
+
+    cupy = SimpleNamespace(cuda=SimpleNamespace(Stream=Stream, Event=Event))
+    stream, event = Stream(), Event()
+    with gpu_profile.waits_counted(cupy) as counts:
+        for a in (stream, event, stream):
+            a.synchronize()
+    stream.synchronize()
+    assert counts == {"stream": 2, "event": 1}
+    assert (stream.done, event.done) == (3, 1)
+
+
+def test_a_profile_as_text_and_a_file(
+    tmp_path: Path, contenders: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"machine": {"gpu": "Made-up GPU"}, "versions": {"cupy": "0"}}
+    monkeypatch.setattr(gpu_profile, "gpu", lambda: about)
+    idle = SimpleNamespace(**vars(fake_cupy.cuda.Device()), synchronize=lambda: None)
+    monkeypatch.setattr(fake_cupy.cuda, "Device", lambda: idle)
+    wanted = gpu_profile.Profile("mlp", batch=2, steps=2, output=tmp_path / "profile.json")
+    gpu_profile.main(wanted)
+    said = capsys.readouterr().out
+    assert "mlp, batch 2, float32, TF32 off\n  a step takes 3000 us, and Python " in said
+    assert "in one step the host waits 0 times for a stream, 0 times for an event" in said
+    assert said.endswith("no kernels: there is no PyTorch that finds this GPU\n")
+    monkeypatch.setattr(gpu_profile, "kernels_of", lambda work: [Kernel("gemm", 0.0, 30.0), Kernel("relu", 40.0, 50.0)])
+    gpu_profile.main(replace(wanted, tf32=True, top=1))
+    said = capsys.readouterr().out
+    assert "TF32 on" in said
+    assert said.endswith("2 launches in 50 us: busy 40, gaps 10\n\n          us   share  calls  kernel\n" + LINE)
+    results = json.loads((tmp_path / "profile.json").read_text())
+    assert (results["tf32"], results["kernels"]["gaps_us"]) == (True, 10.0)
+
+
+LINE = "          30   75.0%      1  gemm\n"
+
+
+@pytest.mark.parametrize("name", ["batch", "steps", "top"])
+def test_a_profile_of_nothing_is_refused_by_name(name: str) -> None:
+    with pytest.raises(SystemExit, match=f"^{name}: expected at least 1, got 0$"):
+        gpu_profile.main(replace(gpu_profile.Profile(), **{name: 0}))
+
+
+def test_a_profile_without_a_gpu_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Any:
+        raise DeviceError("device 'cuda' needs an NVIDIA GPU; CuPy finds none")
+
+    monkeypatch.setattr(environment, "use_cupy", none)
+    with pytest.raises(SystemExit, match=r"^error: device 'cuda' needs an NVIDIA GPU; CuPy finds none$"):
+        gpu_profile.main(gpu_profile.Profile())
 
 
 def test_steps_names_a_turn_on_the_gpu_for_each_of_its_systems() -> None:

@@ -128,12 +128,17 @@ def test_the_names_of_the_fake_device_are_names_of_cupy_and_its_methods_have_no_
         assert set(keywords) <= signature_of(getattr(cupy.ndarray, name)).parameters.keys(), name
 
 
-def test_what_arrays_asks_of_cupy_itself_is_there() -> None:
+KNOW_CUPY = [ROOT / "arrays.py", ROOT.parent / "benchmarks" / "environment.py"]
+KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / f"{name}.py" for name in ("cuda_cupy", "layers_cupy")]
+
+
+def test_what_is_asked_of_cupy_itself_is_there() -> None:
     cupy = pytest.importorskip("cupy")
-    tree = ast.parse((ROOT / "arrays.py").read_text())
-    chains = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    asked = {chain.removeprefix("self._") for chain in chains if re.match(r"(self\._)?cupy\.", chain)}
+    nodes = [node for path in KNOW_CUPY for node in ast.walk(ast.parse(path.read_text()))]
+    chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    asked = {chain.removeprefix("self._") for chain in chains if re.fullmatch(r"(self\._)?cupy(\.\w+)+", chain)}
     assert {"cupy.cuda.Stream", "cupy.cuda.Device", "cupy._core._routines_linalg", "cupy.empty"} <= asked
+    assert {"cupy.cuda.get_elapsed_time", "cupy.cuda.runtime.getDeviceProperties"} <= asked
     for chain in asked - {"cupy.cuda.cublas"}:  # that one needs CUDA's libraries
         assert resolved(cupy, chain.removeprefix("cupy.")) is not None, chain
     types, cuda = cupy._core._routines_linalg, cupy.cuda
@@ -149,8 +154,12 @@ def test_what_arrays_asks_of_cupy_itself_is_there() -> None:
         (cuda.Event.synchronize, {"self": None}),
         (cuda.alloc_pinned_memory, {"size": None}),
         (cuda.get_current_stream, {}),
+        (cuda.get_elapsed_time, {"start_event": None, "end_event": None}),
+        (cuda.MemoryPool.total_bytes, {"self": None}),
     ]:
         signature_of(function).bind(**call)
+    assert callable(cuda.runtime.driverGetVersion)
+    assert callable(cuda.runtime.runtimeGetVersion)
     assert isinstance(cuda.Event.done, property)
     assert isinstance(cuda.Device.compute_capability, property | type(cuda.Device.cublas_handle))
 

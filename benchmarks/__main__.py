@@ -2,7 +2,8 @@
 
 import tyro
 
-from benchmarks import layers, scaling
+from benchmarks import crossing, layers, scaling, steps
+from benchmarks.crossing import Crossing
 from benchmarks.figure import Figure
 from benchmarks.harness import Restarted
 from benchmarks.layers import Layers
@@ -21,6 +22,7 @@ def main() -> None:
             "steps": Steps,
             "layers": Layers,
             "scaling": Scaling,
+            "crossing": Crossing,
             "libraries": Libraries,
             "figure": Figure,
         },
@@ -32,8 +34,12 @@ def main() -> None:
             command.draw()
         case Layers():
             layers.report(command)
+        case Steps():
+            steps.report(command)
         case Scaling():
             scaling.report(command)
+        case Crossing():
+            crossing.report(command)
         case _:
             report(command)
 

@@ -7,10 +7,12 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import minigan
+from minigan.arrays import DeviceError, use_cupy
 
 
 def machine() -> dict[str, str | int | float]:
@@ -22,6 +24,34 @@ def machine() -> dict[str, str | int | float]:
         "memory_gib": round(pages * page / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def gpu() -> dict[str, dict[str, Any]]:
+    """The GPU that CuPy uses, and the versions of what runs on it: to be added to the machine and to its versions.
+
+    Raises SystemExit with one line if there is none, no driver, or no CuPy.
+    """
+    try:
+        cupy = use_cupy()
+    except DeviceError as error:
+        raise SystemExit(f"error: {error}") from None
+    runtime, about = cupy.cuda.runtime, cupy.cuda.runtime.getDeviceProperties(0)
+    return {
+        "machine": {
+            "gpu": about["name"].decode(),
+            "gpu_memory_gib": round(about["totalGlobalMem"] / 2**30, 1),
+            "compute_capability": f"{about['major']}.{about['minor']}",
+        },
+        "versions": {
+            "cupy": cupy.__version__,
+            "cuda_driver": _cuda(runtime.driverGetVersion()),
+            "cuda_runtime": _cuda(runtime.runtimeGetVersion()),
+        },
+    }
+
+
+def _cuda(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def versions() -> dict[str, str | None]:

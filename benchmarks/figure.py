@@ -13,6 +13,7 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MINIGAN = ("minigan", "cupy")
 OURS, THE_REFERENCE, THE_OTHERS, QUIET = "#c8553d", "#2f4858", "#b3bfc9", "#666666"
 PANELS_IN_A_ROW = 2
 
@@ -41,11 +42,14 @@ def draw(results: dict[str, Any], file: Path) -> None:
             canvas = _layers(Canvas, results["cases"])
         case "scaling":
             canvas = _scaling(Canvas, results["exponents"])
+        case "crossing":
+            canvas = _crossing(Canvas, results["crossings"])
         case _:
             canvas = _steps(Canvas, results["cases"])
     machine, versions = results["machine"], results["versions"]
+    on_gpu = f" {machine['gpu']}, CuPy {versions['cupy']}, CUDA {versions['cuda_runtime']}." if "gpu" in machine else ""
     about = (
-        f"{machine['cpu']}, {machine['cores']} cores. NumPy {versions['numpy']}, "
+        f"{machine['cpu']}, {machine['cores']} cores.{on_gpu} NumPy {versions['numpy']}, "
         f"autograd {versions['autograd']}, PyTorch {versions['torch']}. {results['date'][:10]}"
     )
     canvas.supxlabel(
@@ -54,6 +58,12 @@ def draw(results: dict[str, Any], file: Path) -> None:
         color=QUIET,
     )
     canvas.savefig(file, dpi=160)
+
+
+def where(threads: int, device: str) -> str:
+    """On how many threads, or on the GPU, or one beside the other."""
+    on_host = f"{threads} thread{'s' if threads > 1 else ''}"
+    return {"cpu": on_host, "cuda": "GPU"}.get(device, f"{on_host} and GPU")
 
 
 def _steps(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
@@ -78,11 +88,17 @@ def _layers(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
     panel = canvas.subplots()
     names, reference = list(cases[0]["contenders"]), cases[0]["reference"]
     for name in names:
-        colour = OURS if name == "minigan" else THE_REFERENCE if name == reference else THE_OTHERS
+        colour = OURS if name in MINIGAN else THE_REFERENCE if name == reference else THE_OTHERS
         ratios = [case["contenders"][name]["ratio"] for case in cases]
-        marker = "s" if name.endswith("plain") else "^" if name.endswith("last") else "o"
+        marker = "s" if name.endswith("plain") else "^" if "last" in name else "o"
         panel.plot(
-            ratios, range(len(cases)), marker, color=colour, markersize=5 if name == "minigan" else 4, label=name
+            ratios,
+            range(len(cases)),
+            marker,
+            color=colour,
+            markersize=5 if name in MINIGAN else 4,
+            fillstyle="none" if name.endswith("-tf32") else "full",
+            label=name,
         )
     panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     panel.set_xscale("log")
@@ -130,12 +146,39 @@ def _scaling(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
     return canvas
 
 
+def _crossing(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
+    """A panel a system and number of threads: time against batch, dashed for the host; both scales logarithmic."""
+    panels = list(dict.fromkeys((row["system"], row["threads"]) for row in rows))
+    canvas = Canvas(figsize=(0.6 + 3.4 * len(panels), 3.4), layout="constrained")
+    for panel, (system, threads) in zip(canvas.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
+        for row in rows:
+            if (row["system"], row["threads"]) != (system, threads):
+                continue
+            colour, at = OURS if row["library"] == "minigan" else THE_REFERENCE, row["crossing"]
+            panel.loglog(row["batches"], row["host_ms"], "o--", color=colour, markersize=4)
+            crosses = "never" if at is None else f"from {at:.0f} on"
+            panel.loglog(
+                row["batches"], row["gpu_ms"], "o-", color=colour, markersize=4, label=f"{row['library']}: {crosses}"
+            )
+            if at is not None:
+                panel.axvline(at, color=colour, linewidth=0.8, linestyle=":")
+        panel.set_xticks(batches := rows[0]["batches"], map(str, batches))
+        panel.minorticks_off()
+        panel.tick_params(labelsize=8)
+        panel.set_xlabel("batch", fontsize=8.5)
+        panel.set_ylabel("ms a step (dashed: host)", fontsize=8.5)
+        panel.legend(fontsize=7.5, frameon=False, title="the GPU is faster", title_fontsize=7.5)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_title(f"{system}, {where(threads, 'cpu')}", fontsize=10, fontweight="bold", loc="left")
+    return canvas
+
+
 def _draw_case(panel: Axes, case: dict[str, Any]) -> None:
-    contenders, reference, threads = case["contenders"], case["reference"], case["threads"]
+    contenders, reference = case["contenders"], case["reference"]
     panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     for height, (name, row) in enumerate(contenders.items()):
         ratio, (low, high) = row["ratio"], row["ratio_quartiles"]
-        colour = OURS if name == "minigan" else THE_REFERENCE if name == reference else THE_OTHERS
+        colour = OURS if name in MINIGAN else THE_REFERENCE if name == reference else THE_OTHERS
         panel.barh(height, ratio, 0.7, color=colour)
         panel.plot([low, high], [height, height], color="black", linewidth=1, solid_capstyle="butt")
         panel.annotate(
@@ -145,7 +188,7 @@ def _draw_case(panel: Axes, case: dict[str, Any]) -> None:
             textcoords="offset points",
             verticalalignment="center",
             fontsize=8.5,
-            fontweight="bold" if name == "minigan" else "normal",
+            fontweight="bold" if name in MINIGAN else "normal",
             bbox={
                 "facecolor": "white",
                 "edgecolor": "none",
@@ -158,7 +201,7 @@ def _draw_case(panel: Axes, case: dict[str, Any]) -> None:
     panel.tick_params(labelsize=8.5)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.set_title(
-        f"{case['name']}, {threads} thread{'s' if threads > 1 else ''}",
+        f"{case['name']}, {where(case['threads'], case.get('device', 'cpu'))}",
         fontsize=10,
         fontweight="bold",
         loc="left",

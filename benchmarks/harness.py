@@ -53,6 +53,10 @@ class Memory(NamedTuple):
     """At most, interpreter and libraries included."""
     baseline: int
     """When its libraries were loaded and nothing had been built yet."""
+    gpu_pool: int = 0
+    """On the GPU: at most, what the library's pool had taken from the driver."""
+    gpu_allocated: int = 0
+    """At most, what arrays held of that; 0 if the library does not tell."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,14 @@ class Case:
     """Where a step takes so long that the settings' numbers of steps do not suit."""
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For contenders whose processes need more than the usual environment variables: which."""
+    device: str = "cpu"
+    """Where it is solved: cpu, cuda, or cpu and cuda."""
+    looser: float = 0.0
+    """The tolerance for contenders that multiply in TF32, if it is larger."""
+
+    def tolerance_of(self, contender: str) -> float:
+        """How far a contender may be from the reference."""
+        return max(self.tolerance, self.looser) if in_tf32(contender) else self.tolerance
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,11 @@ class Restarted(Settings):
 
     starts: int = 1
     """Times that the processes are started, each time with another contender first."""
+
+
+def in_tf32(contender: str) -> bool:
+    """Whether a contender multiplies in TF32: its name says so."""
+    return contender.endswith("-tf32")
 
 
 class DisagreementError(Exception):
@@ -214,6 +231,7 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
         "name": case.name,
         "arguments": dict(case.arguments),
         "dtype": case.dtype,
+        "device": case.device,
         "threads": threads,
         "reference": reference,
         "left_out": left_out,
@@ -226,6 +244,7 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
             "steps": settings.agreement_steps,
             "distance": case.distance,
             "tolerance": case.tolerance,
+            "tolerance_tf32": case.looser or None,
             "largest_difference": differences,
         },
         "contenders": {
@@ -233,9 +252,21 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
                 **summary(turns[name], turns[reference]),
                 "peak_memory_mib": round(memory[name].peak / 2**20, 1),
                 "memory_above_libraries_mib": round((memory[name].peak - memory[name].baseline) / 2**20, 1),
+                **gpu_figures(name, memory[name]),
             }
             for name in memory
         },
+    }
+
+
+def gpu_figures(name: str, memory: Memory) -> dict[str, Any]:
+    """What is said of a contender on a GPU besides: its precision, and the memory there. Nothing of one on the host."""
+    if not memory.gpu_pool:
+        return {}
+    return {
+        "tf32": in_tf32(name),
+        "peak_gpu_pool_mib": round(memory.gpu_pool / 2**20, 1),
+        "peak_gpu_allocated_mib": round(memory.gpu_allocated / 2**20, 1) or None,
     }
 
 
@@ -285,11 +316,11 @@ def agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str,
                 )
             distances[key] = distance(answer[key], array, at_start.get(key))
         differences[name] = float(np.max(list(distances.values())))  # unlike max, np.max lets a NaN through,
-        if not differences[name] <= case.tolerance:  # and so written, the comparison rejects it
+        if not differences[name] <= case.tolerance_of(name):  # and so written, the comparison rejects it
             worst = max(distances, key=lambda key: distances[key])
             raise DisagreementError(
                 f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference} "
-                f"in {worst}, more than the {case.tolerance:.1e} allowed"
+                f"in {worst}, more than the {case.tolerance_of(name):.1e} allowed"
             )
     return differences
 

@@ -1,11 +1,12 @@
 """Runs a suite and says what came out: a table for each case as it ends, then JSON and a figure."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.environment import machine, versions
-from benchmarks.figure import draw
+from benchmarks.environment import gpu, machine, versions
+from benchmarks.figure import draw, where
 from benchmarks.harness import DisagreementError, Restarted, Settings, measure
 
 
@@ -17,12 +18,16 @@ def report(settings: Restarted) -> None:
 
 
 def opened(settings: Settings) -> dict[str, Any]:
-    """Results without cases yet: on which machine, with which versions, in which way. Prints the first two."""
+    """Results without cases yet: on which machine, with which versions, in which way. Prints the first two.
+
+    Raises SystemExit with one line if the suite wants a GPU and cannot have one.
+    """
+    on_gpu = gpu() if getattr(settings, "device", "cpu") != "cpu" else {"machine": {}, "versions": {}}
     results: dict[str, Any] = {
         "suite": type(settings).__name__.lower(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
+        "machine": machine() | on_gpu["machine"],
+        "versions": versions() | on_gpu["versions"],
         "method": {
             "repeats": settings.repeats,
             "steps": settings.steps,
@@ -35,14 +40,17 @@ def opened(settings: Settings) -> dict[str, Any]:
     return results
 
 
-def measure_cases(settings: Restarted, results: dict[str, Any]) -> None:
-    """Put the cases into the results and print a table of each."""
+def measure_cases(
+    settings: Restarted, results: dict[str, Any], finish: Callable[[dict[str, Any]], None] = lambda result: None
+) -> None:
+    """Put the cases into the results, each with what the suite has to add, and print a table of it."""
     for case in settings.cases():
         for threads in settings.threads:
             try:
                 result = measure(case, threads, settings)
             except DisagreementError as message:
                 raise SystemExit(f"not timed, {message}") from None
+            finish(result)
             print(table(result, settings.reference), flush=True)
             results["cases"].append(result)
 
@@ -57,14 +65,15 @@ def close(settings: Settings, results: dict[str, Any]) -> None:
 
 def table(result: dict[str, Any], wanted_reference: str) -> str:
     """One case as text."""
-    reference, agreement, threads = result["reference"], result["agreement"], result["threads"]
+    reference, agreement = result["reference"], result["agreement"]
     largest = max(agreement["largest_difference"].values())
+    in_tf32 = f", in TF32 {agreement['tolerance_tf32']:.1e}" if agreement["tolerance_tf32"] else ""
     of_the_way = " of the way (rms of any array)" if agreement["distance"] == "share" else ""
     lines = [
         "",
-        f"{result['name']}, {result['dtype']}, {threads} {'thread' if threads == 1 else 'threads'}",
+        f"{result['name']}, {result['dtype']}, {where(result['threads'], result['device'])}",
         f"  agreement: after {agreement['steps']} steps {len(result['contenders'])} contenders differ from "
-        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e})",
+        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e}{in_tf32})",
         *(f"  left out: {name} ({reason})" for name, reason in result["left_out"].items()),
     ]
     if reference != wanted_reference:
@@ -74,15 +83,25 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     unit, factor = ("ms", 1e-3) if in_ms else ("us", 1.0)
     lines.append(
         f"                 {unit} a step         (quartiles)   ratio       (quartiles)  peak MiB  above libraries"
+        + ("" if result["device"] == "cpu" else "  on GPU   TF32  of peak")
     )
     for name, row in result["contenders"].items():
         time = "({:.1f} - {:.1f})".format(*(factor * t for t in row["quartiles_us"]))
         spread = "({:.3f} - {:.3f})".format(*row["ratio_quartiles"])
         lines.append(
             f"  {name:14}{factor * row['median_us']:10.1f}{time:>20}{row['ratio']:8.3f}{spread:>18}"
-            f"{row['peak_memory_mib']:10.0f}{row['memory_above_libraries_mib']:17.0f}"
+            f"{row['peak_memory_mib']:10.0f}{row['memory_above_libraries_mib']:17.0f}{on_gpu(row)}"
         )
     return "\n".join(lines)
+
+
+def on_gpu(row: dict[str, Any]) -> str:
+    """A contender's columns about the GPU, or nothing for one on the host."""
+    if "tf32" not in row:
+        return ""
+    share = row.get("share_of_peak")
+    percent = "" if share is None else f"{100 * share:.0f} %"
+    return f"{row['peak_gpu_pool_mib']:8.0f}{'on' if row['tf32'] else 'off':>7}{percent:>9}"
 
 
 def busy_neighbours(cores: float | None) -> list[str]:

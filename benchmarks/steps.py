@@ -1,10 +1,18 @@
-"""The steps suite: one training step of each system that is larger than the toy. What a step is: see `systems.py`."""
+"""The steps suite: one training step of each system that is larger than the toy. What a step is: see `systems.py`.
+
+On a GPU (`--device cuda`) CUDA events are the clock, and beside the ratio stands the share of the GPU's peak: the
+operations that a step needs, in its time, against those of a large matrix product in the same precision.
+"""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from benchmarks import layers
+from benchmarks import report as common
 from benchmarks.harness import Arguments, Case, Restarted, Turn
+from minigan.arrays import Device
 
 
 class System(NamedTuple):
@@ -22,6 +30,14 @@ SYSTEMS: dict[Name, System] = {
     "dcgan256": System({"system": "dcgan", "batch": 256}, Turn(1, 1)),
 }
 
+# Steps are short there, and what is asked for must keep the GPU busy before it is timed.
+GPU_TURNS: dict[Name, Turn] = {
+    "mlp": Turn(100, 20),
+    "conv28": Turn(50, 10),
+    "dcgan64": Turn(20, 5),
+    "dcgan256": Turn(10, 3),
+}
+
 # To the system glibc gives back what is freed above a threshold, and every step pays for the pages once more. No mmap,
 # no trimming: freed memory stays with the process.
 KEEP_MEMORY = {
@@ -32,6 +48,7 @@ KEEP_MEMORY = {
 
 # Of the way that an array has gone after two steps; a fault makes about 1. See `harness.distance`.
 TOLERANCE = 0.2
+TF32_TOLERANCE = 0.5  # with factors rounded to TF32 on a CPU, the DCGAN was 0.18 to 0.22 away
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,8 @@ class Steps(Restarted):
 
     systems: tuple[Name, ...] = ("mlp", "conv28", "dcgan64", "dcgan256")
     """Which; a number in a name is the size of the minibatch."""
+    device: Device = "cpu"
+    """Where: on the host, or minigan with CuPy beside PyTorch with cuDNN."""
     repeats: int = 2
     starts: int = 3
     steps: int = 0
@@ -56,6 +75,8 @@ class Steps(Restarted):
         return [self._case(name) for name in self.systems]
 
     def _case(self, name: Name) -> Case:
+        if self.device == "cuda":
+            return self._gpu_case(name)
         arguments, turn = SYSTEMS[name]
         contenders = {
             "minigan": "benchmarks.contenders.steps_minigan:Minigan",
@@ -78,3 +99,64 @@ class Steps(Restarted):
             turn=turn._replace(steps=self.steps or turn.steps),
             environment={"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
         )
+
+    def _gpu_case(self, name: Name) -> Case:
+        arguments, turn = SYSTEMS[name].arguments, GPU_TURNS[name]
+        contenders = {
+            "cupy": "benchmarks.contenders.steps_cupy:Cupy",
+            "cupy-tf32": "benchmarks.contenders.steps_cupy:Tf32",
+            "torch-tuned": "benchmarks.contenders.steps_torch_cuda:CudaTuned",
+            "torch-tuned-tf32": "benchmarks.contenders.steps_torch_cuda:TunedTf32",
+            "torch-compile": "benchmarks.contenders.steps_torch_cuda_compile:CudaCompiled",
+            "torch-compile-tf32": "benchmarks.contenders.steps_torch_cuda_compile:CompiledTf32",
+            "torch-tf32": "benchmarks.contenders.steps_torch_cuda:Tf32",
+            "torch": "benchmarks.contenders.steps_torch_cuda:Cuda",
+        }
+        for compiled in ("torch-compile", "torch-compile-tf32"):
+            if not self.compile and compiled not in self.only:
+                del contenders[compiled]
+        return Case(
+            name=f"{arguments['system']}, batch {arguments['batch']}",
+            arguments=arguments,
+            contenders=contenders,
+            dtype="float32",
+            tolerance=TOLERANCE,
+            distance="share",
+            looser=TF32_TOLERANCE,
+            turn=turn._replace(steps=self.steps or turn.steps),
+            device="cuda",
+        )
+
+
+def report(settings: Steps) -> None:
+    """Measure, print the tables, and write the files; on a GPU with shares of its peak."""
+    if settings.device == "cpu":
+        common.report(settings)
+        return
+    results = common.opened(settings)
+    with ExitStack() as stack:
+        rates = layers.measured(layers.started_peaks("cuda", settings.threads[0], stack), "cuda")
+    results["peak_gflop_per_second"] = {name: round(rate / 1e9, 1) for name, rate in rates.items()}
+    print("".join(f"\n{name}: {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items()))
+
+    def finish(result: dict[str, Any]) -> None:
+        result["flop"] = flop(result["arguments"]["system"], result["arguments"]["batch"])
+        for name, row in result["contenders"].items():
+            row["share_of_peak"] = layers.share(result["flop"], row, name, rates)
+
+    common.measure_cases(settings, results, finish)
+    common.close(settings, results)
+
+
+def flop(system: layers.System, batch: int) -> int:
+    """Floating-point operations that a step needs in its products, by the formula; layers with one output left out.
+
+    D's step takes G forwards, D forwards on real and on generated images, and back to its weights; G's step takes both
+    forwards, D back to the images, and G back to its weights. A layer back to its input costs what it costs forwards,
+    and so does one back to its weights. Nobody asks for gradients of images in D's step, or of noise.
+    """
+    costs = [(layer.name[0], layer.flop(batch)) for layer in layers.LAYERS[system]]
+    G, D = ([cost for player, cost in costs if player == wanted and cost is not None] for wanted in "GD")
+    d_step = sum(G) + 2 * (3 * sum(D) - D[0])
+    g_step = 3 * sum(G) - G[0] + 2 * sum(D)
+    return d_step + g_step

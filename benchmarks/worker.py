@@ -5,7 +5,7 @@
     {"build": ARGUMENTS} makes the contender anew
     {"run": 50}          answered with the seconds of each of its next 50 steps
     {"answer": FILE}     writes the numbers computed since it was built, in NumPy's npz format
-    {"memory": true}     answered with bytes: the peak, and what was held before anything was built
+    {"memory": true}     answered with bytes: the peak, what was held before anything was built, and what is on the GPU
 
 It leaves when its input ends.
 """
@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -24,8 +25,27 @@ from typing import Any, Protocol
 import numpy as np
 
 
+class Clock:
+    """Marks on the host's clock."""
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def mark(self) -> None:
+        """Now."""
+        self.marks.append(perf_counter())
+
+    def seconds(self) -> list[float]:
+        """Between one mark and the next."""
+        return [later - earlier for earlier, later in pairwise(self.marks)]
+
+
 class Contender(Protocol):
-    """What a file under `contenders/` has to offer."""
+    """What a file under `contenders/` has to offer.
+
+    On a GPU, where a step is only asked for, it has a `clock` as well, a class like `Clock` whose marks the GPU sets,
+    and `device_memory()`: see `contenders/cuda_cupy.py`.
+    """
 
     def step(self, index: int) -> None:
         """Do the timed work once, on the inputs with this number."""
@@ -66,7 +86,8 @@ def main(entry: str, threads: str) -> None:
                 np.savez(file, **contender.answer())  # type: ignore[arg-type]
                 reply()
             case {"memory": True}:
-                reply(peak=peak_memory(), baseline=baseline)
+                device: dict[str, int] = getattr(contender, "device_memory", dict)()
+                reply(peak=peak_memory(), baseline=baseline, **device)
 
 
 def load(entry: str, threads: int) -> Callable[..., Contender]:
@@ -82,12 +103,12 @@ def load(entry: str, threads: int) -> Callable[..., Contender]:
 
 def timed(contender: Contender, first: int, steps: int) -> list[float]:
     """Seconds of each of `steps` steps, with the garbage collector on as it is in training."""
-    seconds = []
+    clock = getattr(contender, "clock", Clock)()
+    clock.mark()
     for index in range(first, first + steps):
-        start = perf_counter()
         contender.step(index)
-        seconds.append(perf_counter() - start)
-    return seconds
+        clock.mark()
+    return clock.seconds()
 
 
 def peak_memory() -> int:

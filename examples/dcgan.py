@@ -62,6 +62,8 @@ class Generate:
     """where the sheet goes, the best image first"""
     device: Device = "cpu"
     """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
+    tf32: bool = False
+    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
 
 
 def generate(o: Generate) -> int:
@@ -69,7 +71,7 @@ def generate(o: Generate) -> int:
     try:
         plotting.check_writable("output", o.output, (".png",))
         with warnings_in_one_line():
-            trained = running.open_run(o.weights_from, o.checkpoint, device=o.device)
+            trained = running.open_run(o.weights_from, o.checkpoint, device=o.device, tf32=o.tf32)
         trained = trained._replace(show=trained.show._replace(training=o.batch_statistics))
         best = trained.pick(np.random.default_rng(o.seed), o.candidates, o.keep)
         scores = to_host(best.scores)

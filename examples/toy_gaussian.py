@@ -38,7 +38,7 @@ from minigan import (
     play,
     plotting,
 )
-from minigan.arrays import Device, DeviceError, check_device, to_device, to_host
+from minigan.arrays import Device, DeviceError, sender, set_precision, to_device, to_host
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.networks import toy
 from minigan.plotting import History, View
@@ -94,6 +94,8 @@ class Options:
     """same seed, same bits"""
     device: Device = "cpu"
     """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
+    tf32: bool = False
+    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
     print_every: int = 250
     """epochs between two lines of the log"""
     samples: int = 10_000
@@ -173,12 +175,13 @@ def make_players(o: Options) -> Players:
 def game(o: Options, players: Players) -> Iterator[Turn]:
     """The turns of the game, each already played when it is handed out. (minigan/training.py has the two steps.)"""
     data, n, dtype = Gaussian(o.mu, o.sigma), o.rows * o.minibatch, np.dtype(o.dtype).type
+    send = sender(o.device)
     turns = play(
         players.G,
         players.D,
         OBJECTIVES[o.objective, o.logits],
-        draw_real=lambda: to_device(data.sample(players.rng, n, dtype), o.device),
-        draw_noise=lambda: to_device(uniform_noise(players.rng, n, dtype), o.device),
+        draw_real=lambda: send(data.sample(players.rng, n, dtype)),
+        draw_noise=lambda: send(uniform_noise(players.rng, n, dtype)),
         turns=o.epochs,
         d_steps=o.d_steps,
         g_steps=o.g_steps,
@@ -297,7 +300,7 @@ def check(o: Options) -> None:
     Raises:
         ValueError, OSError, DeviceError: naming the option, what was expected and what came.
     """
-    check_device(o.device)
+    set_precision(o.device, o.tf32)
     Gaussian(o.mu, o.sigma)
     counts = ("rows", "minibatch", "g_hidden", "d_hidden", "epochs", "d_steps", "g_steps", "print_every", "samples")
     for name in counts:

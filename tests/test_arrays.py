@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigan import arrays
 from minigan.arrays import array_module, register_array_type, to_device, to_host, use_cupy
 from minigan.autodiff import grad
 from minigan.primitives import sum as sum_of
-from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
+from tests.fake_device import FakeArray, Precision, Traffic, fake_cupy, watched
 
 
 class _CudaError(Exception):
@@ -92,6 +93,25 @@ def test_without_a_gpu_the_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     _install(monkeypatch, 0)
     with pytest.raises(RuntimeError, match="needs an NVIDIA GPU; CuPy finds none"):
         use_cupy()
+
+
+def test_whoever_uses_cupy_first_switches_tf32_off_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class ndarray:  # noqa: N801
+        pass
+
+    cupy, precision = _install(monkeypatch, 1), Precision()
+    cupy.ndarray, cupy._core = ndarray, SimpleNamespace(_routines_linalg=precision)
+    cupy.cuda.cublas = precision
+    monkeypatch.setenv("CUPY_TF32", "1")
+    precision.compute_types["float32"] = precision.COMPUTE_TYPE_TF32
+    monkeypatch.setattr(arrays, "_modules", dict(arrays._modules))
+    use_cupy()
+    assert precision.compute_types == {"float32": precision.COMPUTE_TYPE_DEFAULT}
+    precision.compute_types["float32"] = precision.COMPUTE_TYPE_TF32
+    use_cupy()  # later, what was chosen stays
+    assert precision.compute_types == {"float32": precision.COMPUTE_TYPE_TF32}
 
 
 def test_to_device_moves_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -74,6 +75,18 @@ def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_b
     for key, a in ours.items():
         assert type(a) is FakeArray, key
         np.testing.assert_array_equal(a.get(), theirs[key], err_msg=key)
+
+
+@every_system
+def test_batches_and_noise_go_the_way_beside_the_computation(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = build(name, tmp_path, device="cuda")
+    monkeypatch.setattr(fake_cupy, "asarray", None, raising=False)  # what to_device would call
+    for draw in (system.draw_real, system.draw_noise):
+        assert type(draw()) is FakeArray
+    with pytest.raises(TypeError):
+        arrays.to_device(np.ones(2), "cuda")
 
 
 @every_system
@@ -319,15 +332,15 @@ def test_no_memory_for_the_networks_is_one_line(tmp_path: Path, capsys: pytest.C
 def test_no_memory_on_the_way_is_one_line_and_the_last_checkpoint_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def noise(drawn: Any, device: str) -> Any:
-        calls.append(device)
+    def send(drawn: np.ndarray) -> Any:
+        calls.append(drawn)
         if len(calls) > 100:
             raise MemoryError
         return fake_cupy.asarray(drawn)
 
-    calls: list[str] = []
+    calls: list[np.ndarray] = []
     run = ["--output", str(tmp_path / "run"), "--device", "cuda", "--epochs", "90", "--checkpoint-every", "5"]
-    with patch.object(toy_system, "to_device", noise):
+    with patch.object(toy_system, "sender", lambda device: send):
         assert running.main(toy_system, [*run, "--no-progress"], None, "toy") == 1
     assert capsys.readouterr().err == (
         "error: out of memory, try a smaller batch or network: the host has none left\n"
@@ -390,6 +403,84 @@ def test_an_error_that_has_nothing_to_do_with_devices_stays_what_it_is() -> None
         primitives.linear(x_there)
     assert mixed_devices({"x": x, "rate": 0.1, "axis": None, "y": [x, 2.0]}) is None
     assert mixed_devices({"x": x_there, "scale": np.float32(2.0)}) is None
+
+
+# --- Precision --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_tf32_is_off_unless_it_is_asked_for(name: str, tmp_path: Path) -> None:
+    for tf32 in (False, True, False):
+        build(name, tmp_path, device="cuda", tf32=tf32)
+        assert fake_cupy.precision.tf32 == (tf32, tf32)
+
+
+def test_the_other_commands_switch_it_too(tmp_path: Path) -> None:
+    train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
+    weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
+    toy = ["--epochs", "2", "--minibatch", "4", "--samples", "5", "--json", *out]
+    for words, tf32 in ([], False), (["--tf32"], True), (["--no-tf32"], False):
+        for command in (
+            lambda more: main(["sample", str(tmp_path / "run"), *out, *more]),
+            lambda more: main(["sample", str(weights), *out, *more]),
+            lambda more: dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), *out, *more]),
+            lambda more: toy_gaussian.main([*toy, *more]),
+        ):
+            arrays.set_precision("cuda", not tf32)
+            assert command(["--device", "cuda", *words]) == 0
+            assert fake_cupy.precision.tf32 == (tf32, tf32)
+
+
+TF32_ON_THE_HOST = "error: tf32: expected device 'cuda', got 'cpu', which has no TF32\n"
+
+
+def test_tf32_on_the_host_is_refused_by_name_in_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
+    weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
+    capsys.readouterr()
+    for name in SYSTEMS:
+        assert main(["train", HOST[name], "--tf32", "--output", str(tmp_path / name)]) == 2
+        assert not (tmp_path / name).exists()
+    assert main(["sample", str(tmp_path / "run"), "--tf32", *out]) == 2
+    assert main(["sample", str(weights), "--tf32", *out]) == 2
+    assert dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), "--tf32", *out]) == 2
+    assert toy_gaussian.main(["--tf32", *out]) == 2
+    assert capsys.readouterr().err == (len(SYSTEMS) + 4) * TF32_ON_THE_HOST
+
+
+def test_a_gpu_without_tf32_and_one_without_cudas_libraries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(compute_capability="75", cublas_handle=0)
+    monkeypatch.setattr(fake_cupy.cuda, "Device", lambda: old)
+    with pytest.raises(DeviceError, match=r"^tf32: expected a GPU of compute capability 8\.0 or higher, got 7\.5$"):
+        arrays.set_precision("cuda", True)
+    arrays.set_precision("cuda", False)
+
+    class Bare:
+        Device = staticmethod(lambda: old)
+
+        @property
+        def cublas(self) -> Any:
+            raise ImportError("no libcublas.so")
+
+    monkeypatch.setattr(fake_cupy, "cuda", Bare())
+    with pytest.raises(DeviceError, match=r"needs CUDA's libraries: pip install .*\[ctk\].*no libcublas\.so") as error:
+        arrays.set_precision("cuda", False)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_with_tf32_goes_on_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--output", str(tmp_path / "run"), "--no-progress", "--batch", "8", "--hidden", "4", "--epochs", "8"]
+    assert running.main(toy_system, [*run, "--device", "cuda", "--tf32", "--stop-after", "3"], None, "toy") == 0
+    resumed = ["--output", str(tmp_path / "run"), "--no-progress", "--resume"]
+    assert running.command.read_command(toy_system, resumed, None, "toy").system.tf32
+    capsys.readouterr()
+    assert running.main(toy_system, [*resumed, "--device", "cpu"], None, "toy") == 2
+    assert capsys.readouterr().err == TF32_ON_THE_HOST
+    assert open_run(tmp_path / "run").turn == 3  # to draw, it asks nothing of the run's device or precision
+    assert running.main(toy_system, [*resumed, "--device", "cpu", "--no-tf32"], None, "toy") == 0
+    assert not json.loads((tmp_path / "run" / "run.json").read_text())["options"]["tf32"]
 
 
 def test_the_device_of_a_run_is_in_its_options_and_may_be_changed_when_it_resumes(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from autograd.core import make_vjp
 
-from minigan import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, Sequential, kernels
+from minigan import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, Sequential, kernels, to_host
+from minigan.arrays import Array, Device
 
 Numbers = dict[str, np.ndarray]
 
@@ -33,13 +34,15 @@ def numbers(kind: str, batch: int, channels: int, outputs: int, size: int, kerne
     return named
 
 
-def slope(y: np.ndarray) -> np.ndarray:
+def slope(y: Array) -> np.ndarray:
     """dy for a result of y's shape."""
     return np.random.default_rng(1).standard_normal(y.shape, np.float32)
 
 
 class Minigan:
     """A step is one operation; images lie in channels-last memory, as they do between minigan's layers."""
+
+    device: Device = "cpu"
 
     def __init__(
         self,
@@ -62,12 +65,12 @@ class Minigan:
             "pool": lambda: MaxPool2d(kernel, stride, padding),
         }
         layer = Sequential(layers[kind]())
-        p = layer.init(np.random.default_rng(0))
+        p = layer.init(np.random.default_rng(0), device=self.device)
         given = numbers(kind, batch, channels, outputs, size, kernel)
         x = self.laid_out(given.pop("x"))
         for key, array in given.items():
             p[f"0.{key}"] = array
-        self.result = np.zeros(1, np.float32)
+        self.result: Array = np.zeros(1, np.float32)
         with self.backend():
             if operation == "forward":
                 self.operation = lambda: layer(p, x)
@@ -83,7 +86,7 @@ class Minigan:
         """What the operation runs in."""
         return nullcontext()
 
-    def laid_out(self, x: np.ndarray) -> np.ndarray:
+    def laid_out(self, x: np.ndarray) -> Array:
         """x in the memory order that the backend likes."""
         if x.ndim < 4:
             return x
@@ -96,7 +99,7 @@ class Minigan:
 
     def answer(self) -> dict[str, np.ndarray]:
         """What it gave; nothing before the first step."""
-        return {"result": self.result}
+        return {"result": to_host(self.result)}
 
 
 class Plain(Minigan):
@@ -106,7 +109,7 @@ class Plain(Minigan):
         """The plain code."""
         return kernels.plain()
 
-    def laid_out(self, x: np.ndarray) -> np.ndarray:
+    def laid_out(self, x: np.ndarray) -> Array:
         """As it is."""
         return x
 

@@ -13,6 +13,7 @@ class Torch:
     """A step is one operation; what is not asked for is not computed either."""
 
     memory = torch.contiguous_format
+    device = "cpu"
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class Torch:
             "norm": lambda: (nn.BatchNorm1d if size == 1 else nn.BatchNorm2d)(channels),
             "pool": lambda: nn.MaxPool2d(kernel, stride, padding),
         }
-        layer = layers[kind]()
+        layer = layers[kind]().to(self.device)
         given = numbers(kind, batch, channels, outputs, size, kernel)
         x = self.laid_out(given.pop("x")).requires_grad_(operation == "input")
         layer.load_state_dict({key: torch.from_numpy(array) for key, array in given.items()}, strict=False)
@@ -48,12 +49,12 @@ class Torch:
             assert isinstance(layer.weight, Tensor)
             wanted = layer.weight.requires_grad_(True)
         y = layer(x)
-        dy = self.laid_out(slope(y.detach().numpy()))
+        dy = self.laid_out(slope(y))
         self.operation = lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)[0]
 
     def laid_out(self, x: np.ndarray) -> Tensor:
         """x in this contender's memory order."""
-        t = torch.from_numpy(x)
+        t = torch.from_numpy(x).to(self.device)
         return t.contiguous(memory_format=self.memory) if t.ndim == 4 else t
 
     def step(self, index: int) -> None:
@@ -62,7 +63,7 @@ class Torch:
 
     def answer(self) -> dict[str, np.ndarray]:
         """What it gave; nothing before the first step."""
-        return {"result": self.result.numpy()}
+        return {"result": self.result.detach().cpu().numpy()}
 
 
 class ChannelsLast(Torch):

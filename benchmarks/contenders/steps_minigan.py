@@ -5,21 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.systems import BETAS, EPSILON, LEARNING_RATE, LOGITS, answer, networks, problem
-from minigan import Adam, Player, kernels, play
+from minigan import Adam, Parameters, Player, kernels, play, to_device, to_host
+from minigan.arrays import Device
 from minigan.objectives import non_saturating, non_saturating_with_logits
+from minigan.training import Turn
 
 
 class Minigan:
     """One turn of the generator `play` is one step."""
 
+    device: Device = "cpu"
+
     def __init__(self, system: str, batch: int, width: int = 64, size: int = 96) -> None:
         start = problem(system, batch, width, size)
-        self.batches = start.batches
+        self.batches = [[to_device(array, self.device) for array in drawn] for drawn in start.batches]
         self.g, self.d = (
             Player(network, params, Adam(params, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON))
-            for network, params in zip(networks(system, width), (start.generator, start.discriminator), strict=True)
+            for network, params in zip(
+                networks(system, width), map(self.placed, (start.generator, start.discriminator)), strict=True
+            )
         )
-        self.d_loss = self.g_loss = 0.0
+        self.turn: Turn | None = None
         self.game = play(
             self.g,
             self.d,
@@ -29,15 +35,21 @@ class Minigan:
             turns=10**9,  # the harness decides when to stop
         )
 
+    def placed(self, params: Parameters) -> Parameters:
+        """Params on this contender's device."""
+        return params if self.device == "cpu" else params.to_device(self.device)
+
     def step(self, index: int) -> None:
         """One move of D, one of G."""
         self.drawn = iter(self.batches[index % len(self.batches)])
-        epoch = next(self.game)
-        self.d_loss, self.g_loss = epoch.d_real + epoch.d_fake, epoch.g
+        self.turn = next(self.game)  # whose losses are read when they are asked for: on a GPU that means to wait
 
     def answer(self) -> dict[str, np.ndarray]:
         """Both networks' numbers and the last losses."""
-        return answer(self.g.params.state_dict(), self.d.params.state_dict(), self.d_loss, self.g_loss)
+        turn = self.turn
+        losses = (turn.d_real + turn.d_fake, turn.g) if turn else (0.0, 0.0)
+        G, D = ({name: to_host(a) for name, a in player.params.state_dict().items()} for player in (self.g, self.d))
+        return answer(G, D, *losses)
 
 
 class Plain(Minigan):

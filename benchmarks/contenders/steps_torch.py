@@ -15,12 +15,14 @@ class Torch:
     """Two `nn.Sequential`s, two `torch.optim.Adam`s; D sees the real images, then the fake ones."""
 
     fused: bool | None = None
+    device = "cpu"
 
     def __init__(self, system: str, batch: int, width: int = 64, size: int = 96) -> None:
         start = problem(system, batch, width, size)
         self.bce = binary_cross_entropy_with_logits if LOGITS[system] else binary_cross_entropy
         self.generator, self.discriminator = self.networks(system, width)
         for network, numbers in ((self.generator, start.generator), (self.discriminator, start.discriminator)):
+            network.to(self.device)
             network.load_state_dict({name: torch.from_numpy(a) for name, a in numbers.state_dict().items()})
         self.adam_g, self.adam_d = (
             torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=self.fused)
@@ -36,7 +38,7 @@ class Torch:
 
     def tensors(self, batch: Batch) -> list[Tensor]:
         """What a step is fed."""
-        return [torch.from_numpy(array) for array in batch]
+        return [torch.from_numpy(array).to(self.device) for array in batch]
 
     def step(self, index: int) -> None:
         """One move of D, one of G."""
@@ -58,7 +60,7 @@ class Torch:
     def answer(self) -> dict[str, np.ndarray]:
         """Both networks' numbers and the last losses."""
         g, d = (
-            {name: t.numpy() for name, t in network.state_dict().items()}
+            {name: t.cpu().numpy() for name, t in network.state_dict().items()}
             for network in (self.generator, self.discriminator)
         )
         return answer(g, d, self.d_loss.item(), self.g_loss.item())

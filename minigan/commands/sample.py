@@ -42,6 +42,8 @@ class Sample:
     """draw so many, and keep the n that D finds most real"""
     device: Device = "cpu"
     """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
+    tf32: bool = False
+    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
 
 
 def sample(o: Sample) -> int:
@@ -73,10 +75,10 @@ def open_source(o: Sample) -> Trained:
     if not o.source.is_dir():
         if o.checkpoint != "latest":
             raise ValueError(f"checkpoint: {o.source} is a file of weights and has none, got {o.checkpoint}")
-        return open_weights(o.source, o.device)
+        return open_weights(o.source, o.device, o.tf32)
     if not Folder(o.source).about.exists():
         raise ValueError(f"source: there is no run in {o.source}")
-    return open_run(o.source, o.checkpoint, average=o.ema, device=o.device)
+    return open_run(o.source, o.checkpoint, average=o.ema, device=o.device, tf32=o.tf32)
 
 
 def writer(o: Sample) -> Any:

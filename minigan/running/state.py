@@ -22,7 +22,7 @@ class Progress(NamedTuple):
 def state_of(system: System, progress: Progress) -> State:
     """Everything that the rest of the training depends on, as live arrays and plain data; no word of the device."""
     about = describe(system.name, system.options)
-    del about["options"]["device"]
+    del about["options"]["device"], about["options"]["tf32"]
     state: State = {
         "G": system.G.params,
         "D": system.D.params,

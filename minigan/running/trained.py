@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array, Device, check_device
+from minigan.arrays import Array, Device, set_precision
 from minigan.checkpoint import Checkpoints, load
 from minigan.layers import Sequential
 from minigan.parameters import Parameters
@@ -68,6 +68,7 @@ def open_run(
     which: Literal["latest", "best"] | int = "latest",
     average: bool = True,
     device: Device = "cpu",
+    tf32: bool = False,
 ) -> Trained:
     """Open a checkpoint of a run.
 
@@ -76,8 +77,10 @@ def open_run(
         which: the latest, the one with the best score, or that of a turn.
         average: take the moving average of G, if the run has one, and not G itself.
         device: where to draw, wherever the run was trained.
+        tf32: whether a GPU may round to TF32, see `arrays.set_precision`.
 
     Raises:
+        ValueError: if TF32 is asked of the host.
         DeviceError: if the device cannot be used here.
         CheckpointError: if there is no run or no such checkpoint in the folder, it is damaged, or it is not of this
             version's systems.
@@ -101,13 +104,14 @@ def open_run(
         g, d = state["average"]["params"] if average and "average" in state else state["G"], state["D"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{place.checkpoints}: the checkpoint of turn {turn} is no run's: {error!r}") from error
-    return _trained(place.about, module, about["options"], turn, g, d, device)
+    return _trained(place.about, module, about["options"], turn, g, d, device, tf32)
 
 
-def open_weights(path: str | os.PathLike[str], device: Device = "cpu") -> Trained:
+def open_weights(path: str | os.PathLike[str], device: Device = "cpu", tf32: bool = False) -> Trained:
     """Open a weight file of a generator that a run left, to draw on a device; it says itself how the network is built.
 
     Raises:
+        ValueError: if TF32 is asked of the host.
         DeviceError: if the device cannot be used here.
         CheckpointError: if there is no such file, it is broken, or not of a generator of this version's systems.
     """
@@ -117,7 +121,7 @@ def open_weights(path: str | os.PathLike[str], device: Device = "cpu") -> Traine
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, _module(path, name), options, turn, weights, None, device)
+    return _trained(path, _module(path, name), options, turn, weights, None, device, tf32)
 
 
 def _module(path: Path, name: str) -> ModuleType:
@@ -126,11 +130,13 @@ def _module(path: Path, name: str) -> ModuleType:
     return SYSTEMS[name]
 
 
-def _trained(path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any, device: Device) -> Trained:
-    check_device(device)
+def _trained(
+    path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any, device: Device, tf32: bool
+) -> Trained:
+    set_precision(device, tf32)
     name = module.__name__.rpartition(".")[2]
     try:
-        options = options_from(module.Options, {**plain, "device": device})
+        options = options_from(module.Options, {**plain, "device": device, "tf32": tf32})
         G, D = module.networks(options)
         G_numbers, D_numbers = (N.init(np.random.default_rng(0), device=device) for N in (G, D))
         G_numbers.load_state_dict(g)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import initializers
-from minigan.arrays import Device, to_device
+from minigan.arrays import Device, sender, to_device
 from minigan.data.images import ImageFolder
 from minigan.initializers import Initializer
 from minigan.layers import Sequential
@@ -78,6 +78,8 @@ class Options:
     """same seed, same bits"""
     device: Device = "cpu"
     """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
+    tf32: bool = False
+    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
 
 
 PRESETS = {
@@ -111,7 +113,7 @@ def show(o: Options) -> Show:
 def build(o: Options) -> System:
     """The system, its images found. Raises ValueError or OSError for options that cannot work."""
     check(o, counts=("batch", "workers", "noise", "width", "epochs", "d_every", "g_every"), rates=("d_lr", "g_lr"))
-    rng = np.random.default_rng(o.seed)
+    rng, send = np.random.default_rng(o.seed), sender(o.device)
 
     try:
         images = ImageFolder(o.data, o.image_size, o.skip_broken)
@@ -127,12 +129,12 @@ def build(o: Options) -> System:
     return System(
         name="dcgan",
         options=o,
-        free=frozenset({"data", "device", "epochs", "netd_path", "netg_path", "workers"}),
+        free=frozenset({"data", "device", "epochs", "netd_path", "netg_path", "tf32", "workers"}),
         G=Player(G, g, Adam(g, o.g_lr, o.betas)),
         D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating,
-        draw_real=lambda: to_device(next(batches), o.device),
-        draw_noise=lambda: to_device(normal_noise(rng, o.batch, o.noise), o.device),
+        draw_real=lambda: send(next(batches)),
+        draw_noise=lambda: send(normal_noise(rng, o.batch, o.noise)),
         rng=rng,
         batches=batches,
         game=Game(o.epochs * batches.batches_per_epoch, d_every=o.d_every, g_every=o.g_every),

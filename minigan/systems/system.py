@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array, array_module, check_device
+from minigan.arrays import Array, array_module, set_precision
 from minigan.averaging import MovingAverage
 from minigan.data.batches import Batches, Data
 from minigan.objectives import Objective
@@ -70,7 +70,8 @@ class System(NamedTuple):
 
     name: that of its module.
     options: what it was built from.
-    free: names of options that another part of the same training may have different, since they change no number.
+    free: names of options that another part of the same training may have different, since they change no number, or
+        only how it is rounded.
     G, D, objective: see training.py and objectives.py.
     draw_real, draw_noise: a fresh batch each, drawn on the host and then moved to the device of the options.
     rng: where the first weights came from and the noise of the training comes from.
@@ -137,10 +138,10 @@ class System(NamedTuple):
 
 
 def check(options: Any, counts: Sequence[str] = (), rates: Sequence[str] = ()) -> None:
-    """Refuse what cannot work before any work is done.
+    """Refuse what cannot work before any work is done, and set the precision of the device.
 
     Args:
-        options: of a system; each has a seed, betas, an average and a device too.
+        options: of a system; each has a seed, betas, an average, a device and a precision too.
         counts: names of those that are at least 1, or None.
         rates: names of those that are finite and > 0.
 
@@ -160,7 +161,7 @@ def check(options: Any, counts: Sequence[str] = (), rates: Sequence[str] = ()) -
         raise ValueError(f"average: expected a number in [0, 1), got {options.average}")
     if options.seed < 0:
         raise ValueError(f"seed: expected at least 0, got {options.seed}")
-    check_device(options.device)
+    set_precision(options.device, options.tf32)
 
 
 def batches_of(data: Data, options: Any, workers: int = 1) -> Batches:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import metrics
-from minigan.arrays import Device, to_device
+from minigan.arrays import Device, sender, to_device
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.layers import Sequential
 from minigan.networks import toy
@@ -57,6 +57,8 @@ class Options:
     """same seed, same bits"""
     device: Device = "cpu"
     """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
+    tf32: bool = False
+    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
 
 
 PRESETS = {
@@ -85,18 +87,19 @@ def show(o: Options) -> Show:
 def build(o: Options) -> System:
     """The system. Raises ValueError for options that cannot work."""
     check(o, counts=("batch", "hidden", "epochs", "d_steps", "g_steps"), rates=("d_lr", "g_lr"))
-    rng, data = np.random.default_rng(o.seed), Gaussian(o.mu, o.sigma)
+    rng, data, send = np.random.default_rng(o.seed), Gaussian(o.mu, o.sigma), sender(o.device)
     G, D = networks(o)
     g, d = G.init(rng, device=o.device), D.init(rng, device=o.device)
     return System(
         name="toy",
         options=o,
-        free=frozenset({"device"}),  # the rates fall along the whole game: a longer one is another from the start
+        # Not the epochs: the rates fall along the whole game, and a longer one is another from the start.
+        free=frozenset({"device", "tf32"}),
         G=Player(G, g, Adam(g, o.g_lr, o.betas)),
         D=Player(D, d, Adam(d, o.d_lr, o.betas)),
         objective=non_saturating,
-        draw_real=lambda: to_device(data.sample(rng, o.batch), o.device),
-        draw_noise=lambda: to_device(uniform_noise(rng, o.batch), o.device),
+        draw_real=lambda: send(data.sample(rng, o.batch)),
+        draw_noise=lambda: send(uniform_noise(rng, o.batch)),
         rng=rng,
         batches=None,
         game=Game(o.epochs, d_steps=o.d_steps, g_steps=o.g_steps, schedule=linear_decay),

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MINIGAN = ("minigan", "cupy")
+MINIGAN = ("minigan", "cupy", "cupy-kernels")
 OURS, THE_REFERENCE, THE_OTHERS, QUIET = "#c8553d", "#2f4858", "#b3bfc9", "#666666"
 PANELS_IN_A_ROW = 2
 

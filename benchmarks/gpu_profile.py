@@ -41,6 +41,8 @@ class Profile:
     """images in a minibatch"""
     tf32: bool = False
     """products in TF32"""
+    own_kernels: bool = False
+    """through minigan/kernels/gpu/, not the plain code"""
     steps: int = 20
     """steps that are timed, after as many that are not"""
     top: int = 15
@@ -65,7 +67,8 @@ def main(o: Profile) -> None:
     about = gpu()
     from benchmarks.contenders import cuda_cupy, steps_cupy
 
-    contender = (steps_cupy.Tf32 if o.tf32 else steps_cupy.Cupy)(system=o.system, batch=o.batch)
+    plain, own = (steps_cupy.Tf32, steps_cupy.KernelsTf32) if o.tf32 else (steps_cupy.Cupy, steps_cupy.Kernels)
+    contender = (own if o.own_kernels else plain)(system=o.system, batch=o.batch)
     timed(contender, 0, o.steps)  # kernels are compiled when they are first used
     results: dict[str, Any] = {
         "machine": machine() | about["machine"],
@@ -73,6 +76,7 @@ def main(o: Profile) -> None:
         "system": o.system,
         "batch": o.batch,
         "tf32": o.tf32,
+        "own_kernels": o.own_kernels,
         "step_us": round(1e6 * float(np.median(timed(contender, o.steps, o.steps))), 1),
         "asking_us": round(1e6 * asking(contender.step, cuda_cupy.cupy.cuda.Device().synchronize, o.steps), 1),
     }
@@ -160,7 +164,8 @@ def text(results: dict[str, Any], top: int) -> str:
     kernels = results["kernels"]
     lines = [
         f"{results['machine']['gpu']}, CuPy {results['versions']['cupy']}",
-        f"{results['system']}, batch {results['batch']}, float32, TF32 {'on' if results['tf32'] else 'off'}",
+        f"{results['system']}, batch {results['batch']}, float32, TF32 {'on' if results['tf32'] else 'off'}, "
+        + ("minigan's kernels" if results["own_kernels"] else "plain code"),
         f"  a step takes {results['step_us']:.0f} us, and Python {results['asking_us']:.0f} us to ask for it",
         f"  in one step the host waits {results['waits']['stream']} times for a stream, {results['waits']['event']} "
         "times for an event",

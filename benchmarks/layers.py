@@ -51,6 +51,8 @@ CONTENDERS: dict[Device, dict[str, str]] = {
     "cuda": {
         "cupy": "benchmarks.contenders.layers_cupy:Cupy",
         "cupy-tf32": "benchmarks.contenders.layers_cupy:Tf32",
+        "cupy-kernels": "benchmarks.contenders.layers_cupy:Kernels",
+        "cupy-kernels-tf32": "benchmarks.contenders.layers_cupy:KernelsTf32",
         "torch-last": "benchmarks.contenders.layers_torch_cuda:CudaChannelsLast",
         "torch-last-tf32": "benchmarks.contenders.layers_torch_cuda:ChannelsLastTf32",
         "torch-tf32": "benchmarks.contenders.layers_torch_cuda:Tf32",

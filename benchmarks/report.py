@@ -81,15 +81,16 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     lines += busy_neighbours(result["cores_busy_with_others"])
     in_ms = result["contenders"][reference]["median_us"] >= 10_000
     unit, factor = ("ms", 1e-3) if in_ms else ("us", 1.0)
+    width = max(14, *map(len, result["contenders"]))
     lines.append(
-        f"                 {unit} a step         (quartiles)   ratio       (quartiles)  peak MiB  above libraries"
+        f"   {'':{width}}{unit} a step         (quartiles)   ratio       (quartiles)  peak MiB  above libraries"
         + ("" if result["device"] == "cpu" else "  on GPU   TF32  of peak")
     )
     for name, row in result["contenders"].items():
         time = "({:.1f} - {:.1f})".format(*(factor * t for t in row["quartiles_us"]))
         spread = "({:.3f} - {:.3f})".format(*row["ratio_quartiles"])
         lines.append(
-            f"  {name:14}{factor * row['median_us']:10.1f}{time:>20}{row['ratio']:8.3f}{spread:>18}"
+            f"  {name:{width}}{factor * row['median_us']:10.1f}{time:>20}{row['ratio']:8.3f}{spread:>18}"
             f"{row['peak_memory_mib']:10.0f}{row['memory_above_libraries_mib']:17.0f}{on_gpu(row)}"
         )
     return "\n".join(lines)

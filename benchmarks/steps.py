@@ -105,6 +105,8 @@ class Steps(Restarted):
         contenders = {
             "cupy": "benchmarks.contenders.steps_cupy:Cupy",
             "cupy-tf32": "benchmarks.contenders.steps_cupy:Tf32",
+            "cupy-kernels": "benchmarks.contenders.steps_cupy:Kernels",
+            "cupy-kernels-tf32": "benchmarks.contenders.steps_cupy:KernelsTf32",
             "torch-tuned": "benchmarks.contenders.steps_torch_cuda:CudaTuned",
             "torch-tuned-tf32": "benchmarks.contenders.steps_torch_cuda:TunedTf32",
             "torch-compile": "benchmarks.contenders.steps_torch_cuda_compile:CudaCompiled",

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ from benchmarks.steps import Steps, flop
 from benchmarks.worker import timed
 from minigan import arrays
 from minigan.arrays import DeviceError
+from minigan.kernels.gpu import launch
+from tests.emulated_gpu import emulated
 from tests.fake_device import FakeArray, fake_cupy, watched
 
 GPU_SUITES = [["steps", "--device", "cuda"], ["layers", "--device", "cuda"], ["crossing"]]
@@ -79,7 +82,7 @@ def test_every_contender_of_a_gpu_is_a_class_that_exists() -> None:
     settings = (Steps(device="cuda", compile=True), Layers(device="cuda"), Crossing())
     entries = {entry for s in settings for case in s.cases() for entry in case.contenders.values()}
     entries |= set(layers.PEAKS["cuda"].values())
-    assert len(entries) == 8 + 6 + 2 + 2
+    assert len(entries) == 10 + 8 + 2 + 2
     for entry in entries:
         module, name = entry.split(":")
         source = (harness.ROOT / Path(*module.split("."))).with_suffix(".py").read_text()
@@ -309,6 +312,26 @@ def test_steps_on_cupy_give_the_numbers_of_the_plain_code_and_do_not_wait(name: 
     assert ours.device_memory() == {"gpu_pool": 1 << 20}
 
 
+@pytest.mark.parametrize("name", ["Kernels", "KernelsTf32"])
+def test_contenders_of_the_kernels_run_through_them(name: str, contenders: Any) -> None:
+    arguments: Any = {"system": "conv28", "batch": 2}
+    layer: Any = {"batch": 2, **layers.LAYERS["conv28"][4]._asdict(), "operation": "input"}
+    with emulated(), patch("minigan.kernels.gpu.launch._compiled", wraps=launch._compiled) as launched:
+        step = getattr(contenders("steps_cupy"), name)(**arguments)
+        step.step(0)
+        started = {call.args[1] for call in launched.call_args_list}
+        launched.reset_mock()
+        one = getattr(contenders("layers_cupy"), name)(**layer)
+        one.step(0)
+    assert fake_cupy.precision.tf32 == (name == "KernelsTf32", name == "KernelsTf32")
+    assert {"im2col", "col2im", "batch_norm_backward", "adam"} <= started
+    assert {call.args[1] for call in launched.call_args_list} >= {"im2col", "col2im"}
+    theirs = PlainLayer(**layer)
+    theirs.step(0)
+    expected = theirs.answer()["result"]
+    np.testing.assert_allclose(one.answer()["result"], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize(
     ("layer", "operation"),
     [
@@ -328,11 +351,22 @@ def test_layers_on_cupy_give_the_numbers_of_the_plain_code(
     np.testing.assert_array_equal(ours.answer()["result"], theirs.answer()["result"])
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: on two the same products were once seen to give other bits."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("name", ["Cuda", "Tf32", "CudaTuned", "TunedTf32"])
 def test_steps_of_pytorch_on_a_gpu_are_those_on_the_host_but_for_the_precision(
-    name: str, contenders: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, contenders: Any, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     before = torch.backends.fp32_precision
@@ -418,13 +452,14 @@ def test_a_profile_as_text_and_a_file(
     wanted = gpu_profile.Profile("mlp", batch=2, steps=2, output=tmp_path / "profile.json")
     gpu_profile.main(wanted)
     said = capsys.readouterr().out
-    assert "mlp, batch 2, float32, TF32 off\n  a step takes 3000 us, and Python " in said
+    assert "mlp, batch 2, float32, TF32 off, plain code\n  a step takes 3000 us, and Python " in said
     assert "in one step the host waits 0 times for a stream, 0 times for an event" in said
     assert said.endswith("no kernels: there is no PyTorch that finds this GPU\n")
     monkeypatch.setattr(gpu_profile, "kernels_of", lambda work: [Kernel("gemm", 0.0, 30.0), Kernel("relu", 40.0, 50.0)])
-    gpu_profile.main(replace(wanted, tf32=True, top=1))
+    with emulated():
+        gpu_profile.main(replace(wanted, tf32=True, own_kernels=True, top=1))
     said = capsys.readouterr().out
-    assert "TF32 on" in said
+    assert "TF32 on, minigan's kernels" in said
     assert said.endswith("2 launches in 50 us: busy 40, gaps 10\n\n          us   share  calls  kernel\n" + LINE)
     results = json.loads((tmp_path / "profile.json").read_text())
     assert (results["tf32"], results["kernels"]["gaps_us"]) == (True, 10.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.contenders.cuda_cupy import OnGpu, cupy
 from benchmarks.contenders.layers_minigan import Minigan
-from minigan import to_device
+from minigan import kernels, to_device
 
 
 class Cupy(OnGpu, Minigan):
@@ -18,6 +18,20 @@ class Cupy(OnGpu, Minigan):
 
 
 class Tf32(Cupy):
+    """Products in TF32."""
+
+    tf32 = True
+
+
+class Kernels(Cupy):
+    """Through minigan/kernels/gpu/, in float32."""
+
+    def backend(self) -> Any:
+        """The kernels."""
+        return kernels.on_gpu()
+
+
+class KernelsTf32(Kernels):
     """Products in TF32."""
 
     tf32 = True

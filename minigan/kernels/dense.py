@@ -3,7 +3,8 @@
 What makes it faster than the plain code, measured on small layers where every call counts:
 
     elu       max(z, e^min(z, 0) - 1): np.where costs ten times as much. Right because e^z - 1 >= z.
-    dot       x.dot(W) where the plain code has x @ W: ten times as fast for a single column or row
+    dot       x.dot(W) where the plain code has x @ W: ten times as fast for a single column or row; but x @ W
+              otherwise, which takes 0.7 to 0.95 of the time, most for a transposed first factor
     db        ones @ dy: BLAS adds columns faster than np.sum
 """
 
@@ -141,11 +142,13 @@ def _by_weight(x: np.ndarray, w: np.ndarray, turned: bool) -> np.ndarray:
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b, (m, k) by (k, n): shared by the pool while BLAS is held, by BLAS's own threads otherwise."""
     m, n = len(a), b.shape[1]
-    if a.size * n < _LARGE:
+    if 1 in (*a.shape, n):
         return a.dot(b)
+    if a.size * n < _LARGE:
+        return np.matmul(a, b)
     y = empty((m, n), a.dtype)
     if not blas_is_held():
-        return np.dot(a, b, out=y)
+        return np.matmul(a, b, out=y)
     n_blocks = get_num_threads()  # BLAS packs the whole other factor for each block
     cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
 

@@ -59,8 +59,8 @@ class Steps(Restarted):
     """Which; a number in a name is the size of the minibatch."""
     device: Device = "cpu"
     """Where: on the host, or minigan with CuPy beside PyTorch with cuDNN."""
-    repeats: int = 2
-    starts: int = 3
+    repeats: int = 1
+    starts: int = 6
     steps: int = 0
     """Timed steps in a turn; 0: as many as suit the system."""
     threads: tuple[int, ...] = (2,)

@@ -38,11 +38,12 @@ from minigan import (
     play,
     plotting,
 )
-from minigan.arrays import Device, DeviceError, sender, set_precision, to_device, to_host
+from minigan.arrays import Device, DeviceError, set_precision, to_device, to_host
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.networks import toy
 from minigan.plotting import History, View
 from minigan.running import told
+from minigan.sending import sender
 from minigan.training import Turn
 
 # --- 1. The options -------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Streams, events, pinned memory and CuPy's memory pool without a GPU: all happens as early, and as late, as it may.
 
-`Gpu` stands for the module cupy where `arrays.sender` uses it. What a stream is asked for is put into its queue. A
+`Gpu` stands for the module cupy where `sending.py` uses it. What a stream is asked for is put into its queue. A
 random scheduler takes from the queues whenever the host calls: any number of operations, in any order that streams and
 events allow. Memory that Python lets go of serves the next array of the stream that it was allocated on, at once,
 whatever is still in the queues: as CuPy's pool does it.

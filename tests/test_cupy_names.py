@@ -128,7 +128,7 @@ def test_the_names_of_the_fake_device_are_names_of_cupy_and_its_methods_have_no_
         assert set(keywords) <= signature_of(getattr(cupy.ndarray, name)).parameters.keys(), name
 
 
-KNOW_CUPY = [ROOT / "arrays.py", ROOT.parent / "benchmarks" / "environment.py"]
+KNOW_CUPY = [ROOT / "arrays.py", ROOT / "sending.py", ROOT.parent / "benchmarks" / "environment.py"]
 KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / f"{name}.py" for name in ("cuda_cupy", "layers_cupy")]
 
 

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import arrays, kernels, primitives
-from minigan.arrays import DeviceError, array_module, sender, set_precision, to_device, to_host, use_cupy
+from minigan import kernels, primitives, sending
+from minigan.arrays import DeviceError, array_module, set_precision, to_device, to_host, use_cupy
 from minigan.autodiff import grad, value_and_grad
 from minigan.running import Run, open_run, train
+from minigan.sending import sender
 from tests import image_trajectories, trajectories
 from tests.gradient_table import CASES, Case, derivatives, differences, drawn
 from tests.references import load_images, load_trajectory
@@ -137,7 +138,7 @@ def test_turns_end_near_the_hosts(name: str, tmp_path: Path) -> None:
 def test_turns_never_wait(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cupyx import allow_synchronize
 
-    monkeypatch.setattr(arrays, "RING", 1000)  # it never comes round, however slow the GPU is
+    monkeypatch.setattr(sending, "RING", 1000)  # it never comes round, however slow the GPU is
     turns = build(name, tmp_path, device="cuda").turns()
     for _ in islice(turns, 4):  # CuPy compiles its kernels when they are first used
         pass
@@ -163,7 +164,7 @@ def test_what_is_sent_while_the_gpu_is_behind_arrives_whole(cupy: Any) -> None:
 def test_copies_travel_beside_the_computation(cupy: Any) -> None:
     send, x = sender("cuda"), np.ones((256, 3, 96, 96), np.float32)
     big = cupy.full((4096, 4096), 1 / 4096, np.float32)
-    for _ in range(arrays.RING):
+    for _ in range(sending.RING):
         send(x)
     cupy.cuda.Device().synchronize()
     computed, slot = cupy.cuda.Event(), send._rings[x.shape, x.dtype][0]  # type: ignore[attr-defined]

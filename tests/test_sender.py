@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minigan import arrays
-from minigan.arrays import RING, sender
+from minigan.sending import RING, sender
 from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
 from tests.fake_streams import DeviceArray, Event, Gpu, Stream
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import initializers
-from minigan.arrays import Device, sender, to_device
+from minigan.arrays import Device, to_device
 from minigan.data.images import ImageFolder
 from minigan.initializers import Initializer
 from minigan.layers import Sequential
@@ -26,6 +26,7 @@ from minigan.objectives import non_saturating
 from minigan.optimizers import Adam
 from minigan.parameters import Parameters
 from minigan.sampling import slerp
+from minigan.sending import sender
 from minigan.sheets import sheet
 from minigan.systems.noise import normal_noise
 from minigan.systems.scores import frechet_of_pixels

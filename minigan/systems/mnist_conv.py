@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigan.arrays import Device, sender, to_device
+from minigan.arrays import Device, to_device
 from minigan.data.digits import digits
 from minigan.layers import Sequential
 from minigan.networks import conv28
 from minigan.objectives import non_saturating_with_logits
 from minigan.optimizers import Adam
 from minigan.sampling import lerp
+from minigan.sending import sender
 from minigan.sheets import sheet
 from minigan.systems.noise import box_noise
 from minigan.systems.scores import frechet_of_pixels

@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigan.arrays import Device, sender, to_device
+from minigan.arrays import Device, to_device
 from minigan.data.digits import digits
 from minigan.layers import Sequential
 from minigan.networks import mlp
 from minigan.objectives import non_saturating
 from minigan.optimizers import Adam
 from minigan.sampling import slerp
+from minigan.sending import sender
 from minigan.sheets import sheet
 from minigan.systems.noise import normal_noise
 from minigan.systems.scores import frechet_of_pixels

@@ -15,12 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import metrics
-from minigan.arrays import Device, sender, to_device
+from minigan.arrays import Device, to_device
 from minigan.data.toy import Gaussian, uniform_noise
 from minigan.layers import Sequential
 from minigan.networks import toy
 from minigan.objectives import non_saturating
 from minigan.optimizers import Adam, linear_decay
+from minigan.sending import sender
 from minigan.systems.system import Game, Show, System, check, follow
 from minigan.training import Player
 

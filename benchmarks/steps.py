@@ -30,7 +30,29 @@ SYSTEMS: dict[Name, System] = {
     "dcgan256": System({"system": "dcgan", "batch": 256}, Turn(1, 1)),
 }
 
-# Steps are short there, and what is asked for must keep the GPU busy before it is timed.
+CONTENDERS: dict[Device, dict[str, str]] = {
+    "cpu": {
+        "minigan": "benchmarks.contenders.steps_minigan:Minigan",
+        "minigan-plain": "benchmarks.contenders.steps_minigan:Plain",
+        "torch-tuned": "benchmarks.contenders.steps_torch:Tuned",
+        "torch-compile": "benchmarks.contenders.steps_torch_compile:Compiled",
+        "torch": "benchmarks.contenders.steps_torch:Torch",
+    },
+    "cuda": {
+        "cupy": "benchmarks.contenders.steps_cupy:Cupy",
+        "cupy-tf32": "benchmarks.contenders.steps_cupy:Tf32",
+        "cupy-kernels": "benchmarks.contenders.steps_cupy:Kernels",
+        "cupy-kernels-tf32": "benchmarks.contenders.steps_cupy:KernelsTf32",
+        "torch-tuned": "benchmarks.contenders.steps_torch_cuda:CudaTuned",
+        "torch-tuned-tf32": "benchmarks.contenders.steps_torch_cuda:TunedTf32",
+        "torch-compile": "benchmarks.contenders.steps_torch_cuda_compile:CudaCompiled",
+        "torch-compile-tf32": "benchmarks.contenders.steps_torch_cuda_compile:CompiledTf32",
+        "torch-tf32": "benchmarks.contenders.steps_torch_cuda:Tf32",
+        "torch": "benchmarks.contenders.steps_torch_cuda:Cuda",
+    },
+}
+
+# Steps are short on a GPU, and what is asked for must keep the GPU busy before it is timed.
 GPU_TURNS: dict[Name, Turn] = {
     "mlp": Turn(100, 20),
     "conv28": Turn(50, 10),
@@ -75,58 +97,24 @@ class Steps(Restarted):
         return [self._case(name) for name in self.systems]
 
     def _case(self, name: Name) -> Case:
-        if self.device == "cuda":
-            return self._gpu_case(name)
         arguments, turn = SYSTEMS[name]
-        contenders = {
-            "minigan": "benchmarks.contenders.steps_minigan:Minigan",
-            "minigan-plain": "benchmarks.contenders.steps_minigan:Plain",
-            "torch-tuned": "benchmarks.contenders.steps_torch:Tuned",
-            "torch-compile": "benchmarks.contenders.steps_torch_compile:Compiled",
-            "torch": "benchmarks.contenders.steps_torch:Torch",
-        }
-        if not self.compile and "torch-compile" not in self.only:
-            del contenders["torch-compile"]
-        if arguments["system"] == "dcgan" and not self.plain_dcgan and "minigan-plain" not in self.only:
-            del contenders["minigan-plain"]
+        on_gpu = self.device == "cuda"
+        if on_gpu:
+            turn = GPU_TURNS[name]
+        unasked = set() if self.compile else {"torch-compile", "torch-compile-tf32"}
+        if arguments["system"] == "dcgan" and not self.plain_dcgan:
+            unasked.add("minigan-plain")
         return Case(
             name=f"{arguments['system']}, batch {arguments['batch']}",
             arguments=arguments,
-            contenders=contenders,
+            contenders={k: v for k, v in CONTENDERS[self.device].items() if k not in unasked or k in self.only},
             dtype="float32",
             tolerance=TOLERANCE,
             distance="share",
+            looser=TF32_TOLERANCE if on_gpu else 0.0,
             turn=turn._replace(steps=self.steps or turn.steps),
-            environment={"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
-        )
-
-    def _gpu_case(self, name: Name) -> Case:
-        arguments, turn = SYSTEMS[name].arguments, GPU_TURNS[name]
-        contenders = {
-            "cupy": "benchmarks.contenders.steps_cupy:Cupy",
-            "cupy-tf32": "benchmarks.contenders.steps_cupy:Tf32",
-            "cupy-kernels": "benchmarks.contenders.steps_cupy:Kernels",
-            "cupy-kernels-tf32": "benchmarks.contenders.steps_cupy:KernelsTf32",
-            "torch-tuned": "benchmarks.contenders.steps_torch_cuda:CudaTuned",
-            "torch-tuned-tf32": "benchmarks.contenders.steps_torch_cuda:TunedTf32",
-            "torch-compile": "benchmarks.contenders.steps_torch_cuda_compile:CudaCompiled",
-            "torch-compile-tf32": "benchmarks.contenders.steps_torch_cuda_compile:CompiledTf32",
-            "torch-tf32": "benchmarks.contenders.steps_torch_cuda:Tf32",
-            "torch": "benchmarks.contenders.steps_torch_cuda:Cuda",
-        }
-        for compiled in ("torch-compile", "torch-compile-tf32"):
-            if not self.compile and compiled not in self.only:
-                del contenders[compiled]
-        return Case(
-            name=f"{arguments['system']}, batch {arguments['batch']}",
-            arguments=arguments,
-            contenders=contenders,
-            dtype="float32",
-            tolerance=TOLERANCE,
-            distance="share",
-            looser=TF32_TOLERANCE,
-            turn=turn._replace(steps=self.steps or turn.steps),
-            device="cuda",
+            environment={} if on_gpu else {"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
+            device=self.device,
         )
 
 

@@ -58,7 +58,7 @@ def test_registering_twice_does_no_harm() -> None:
 
 
 def test_an_array_of_cupy_is_recognised_although_nobody_called_use_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class ndarray:  # noqa: N801
+    class ndarray:  # noqa: N801  CuPy's name
         pass
 
     ndarray.__module__ = "cupy"
@@ -98,7 +98,7 @@ def test_without_a_gpu_the_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_whoever_uses_cupy_first_switches_tf32_off_whatever_the_environment_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class ndarray:  # noqa: N801
+    class ndarray:  # noqa: N801  CuPy's name
         pass
 
     cupy, precision = _install(monkeypatch, 1), Precision()

@@ -167,7 +167,7 @@ def test_copies_travel_beside_the_computation(cupy: Any) -> None:
     for _ in range(sending.RING):
         send(x)
     cupy.cuda.Device().synchronize()
-    computed, slot = cupy.cuda.Event(), send._rings[x.shape, x.dtype][0]  # type: ignore[attr-defined]
+    computed, slot = cupy.cuda.Event(), send._rings[x.shape, x.dtype][0]  # type: ignore[attr-defined]  # a look inside
     for _ in range(200):
         big = big @ big
     cupy.cuda.get_current_stream().record(computed)

@@ -37,7 +37,7 @@ class OnGpu:
 
     def __init__(self, **arguments: Any) -> None:
         # By itself PyTorch multiplies matrices in float32 and convolves in TF32.
-        torch.backends.fp32_precision = "tf32" if self.tf32 else "ieee"  # type: ignore[attr-defined]
+        torch.backends.fp32_precision = "tf32" if self.tf32 else "ieee"  # type: ignore[attr-defined]  # not in its stubs
         torch.backends.cudnn.benchmark = True
         super().__init__(**arguments)
 

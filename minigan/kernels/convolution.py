@@ -4,8 +4,9 @@
     dx[n,c,iy,ix] = sum over o, ky, kx   dy[n,o,oy,ox] w[o,c,ky,kx]      (also conv_transpose2d's forward)
     dw[o,c,ky,kx] = sum over n, oy, ox   dy[n,o,oy,ox] x[n,c,iy,ix]
 
-The forward and the weight gradient multiply with patches of x; input_gradient has the ways to dx. Kernel 4,
-stride 2, padding 1 has faster ways of its own in k4s2.
+The forward and the weight gradient multiply with patches of x; input_gradient has the ways to dx. Where they win, the
+same three come from winograd (batches of small images) or k4s2 (kernel 4, stride 2, padding 1), with fewer
+multiplications.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minigan.kernels import input_gradient, k4s2
+from minigan.kernels import input_gradient, k4s2, winograd
 from minigan.kernels.elementwise import check_activation, finisher
 from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_size
 from minigan.kernels.layout import channels_first, channels_last
@@ -52,6 +53,8 @@ def conv2d(
     check_array("x", x, (N, weight.shape[1], H, W), weight.dtype)
     if min(OH, OW) < 1:
         raise ValueError(f"x: a kernel of {(kh, kw)} with dilation {dilation} exceeds the padded input {(H, W)}")
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, x.dtype):
+        return winograd.conv2d(x, once(plan.forward_weight, weight), plan, bias, activation, slope)
     if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
         return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation, slope)
     x = channels_last(x)
@@ -92,6 +95,8 @@ def conv2d_input_grad(
     (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, input_size
     output_size = conv2d_output_size((H, W), (kh, kw), geometry)
     check_array("dy", dy, (N, len(weight), *output_size), weight.dtype)
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, dy.dtype):
+        return winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, (H, W), bias, activation, slope)
     if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
         return k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), bias, activation, slope)
     dy, w = channels_last(dy), channels_last(weight)
@@ -126,6 +131,8 @@ def conv2d_weight_grad(
     geometry = Geometry(stride, padding, dilation)
     (N, C, H, W), (_, O, OH, OW), (kh, kw) = x.shape, dy.shape, kernel_size
     check_array("dy", dy, (N, O, *conv2d_output_size((H, W), (kh, kw), geometry)), x.dtype)
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, x.dtype):
+        return winograd.conv2d_weight_grad(x, dy, plan)
     if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
         return k4s2.conv2d_weight_grad(x, dy)
     if dy.size == 0:

@@ -82,11 +82,8 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out (m, n) = a^T @ b of a (rows, m) and b (rows, n)."""
     (rows, m), n = a.shape, b.shape[1]
-    h, w = _HEIGHT // 2, _WIDTH
     r = min(_PIECE // max(m * n, 1), _SUMMED[-1]) // _ROUND * _ROUND
-    if not _cuts():
-        np.matmul(a.T, b, out=out)
-    elif _SUMMED[0] <= r < rows:  # pieces of all of out, to be summed
+    if _cuts() and _SUMMED[0] <= r < rows:  # pieces of all of out, to be summed
         whole = rows // r * r
         products = scratch("products", (-(-rows // r), m, n), out.dtype)
         pieces = a[:whole].reshape(-1, r, m).swapaxes(1, 2)
@@ -94,9 +91,19 @@ def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         if whole < rows:
             np.matmul(a[whole:].T, b[whole:], out=products[-1])
         np.sum(products, axis=0, out=out)
-    elif m % h == 0 == n % w and rows * h * w <= _PIECE and n <= _COLUMNS:  # pieces (h, w) of out
-        a = a.reshape(rows, m // h, 1, h).transpose(1, 2, 3, 0)
-        b = b.reshape(rows, n // w, w).swapaxes(0, 1)
-        np.matmul(a, b, out=out.reshape(m // h, h, n // w, w).swapaxes(1, 2))
     else:
-        np.matmul(a.T, b, out=out)
+        multiply_stack_transposed(a, b, out)
+
+
+def multiply_stack_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out (..., m, n) = a^T @ b of a (..., rows, m) and b (..., rows, n), a stack with no sum over it."""
+    (*stack, rows, m), n = a.shape, b.shape[-1]
+    h, w = _HEIGHT // 2, _WIDTH
+    fits = m % h == 0 == n % w and rows * h * w <= _PIECE < rows * m * n and n <= _COLUMNS
+    if not (fits and _cuts()):
+        np.matmul(a.swapaxes(-1, -2), b, out=out)
+        return
+    # pieces (h, w) of out
+    a = np.moveaxis(a.reshape(*stack, rows, m // h, 1, h), -4, -1)
+    b = np.moveaxis(b.reshape(*stack, rows, 1, n // w, w), -4, -2)
+    np.matmul(a, b, out=out.reshape(*stack, m // h, h, n // w, w).swapaxes(-3, -2))

@@ -43,6 +43,7 @@ from minigan.primitives.elementwise import (
 )
 from minigan.primitives.linear import embedding, linear, linear_activation
 from minigan.primitives.normalization import batch_norm
+from minigan.primitives.pooled_convolution import conv2d_max_pool2d
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, upsample
 from minigan.primitives.shaping import flatten, reshape
 
@@ -81,7 +82,7 @@ class Sequential:
 
     A Linear, Conv or BatchNorm layer and the activation behind it run as one primitive; the result is the same. So it
     is where MaxPool2d comes behind an activation that only rises: the largest is found first, which leaves less to
-    activate.
+    activate. A Conv2d before the two joins them.
     """
 
     def __init__(self, *layers: Layer | dict[str, Layer]) -> None:
@@ -239,9 +240,11 @@ class _Convolution(_Joinable):
             specs["bias"] = Spec((self.out_channels,), self.bias_init, *fans)
         return specs
 
-    def _check_input(self, x: Array) -> None:
+    def arrays(self, p: Mapping[str, Array], x: Array, path: str) -> tuple[Array, Array | None]:
+        """This layer's weight and bias, if x fits them."""
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"{self!r}: expected x of shape (N, {self.in_channels}, H, W), got {x.shape}")
+        return p[path + "weight"], p[path + "bias"] if self.bias else None
 
     def __repr__(self) -> str:
         stride, padding, dilation = self.window
@@ -280,9 +283,7 @@ class Conv2d(_Convolution):
 
     def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
-        self._check_input(x)
-        bias = p[path + "bias"] if self.bias else None
-        return conv2d_activation(x, p[path + "weight"], bias, self.activation_behind, self.window)
+        return conv2d_activation(x, *self.arrays(p, x, path), self.activation_behind, self.window)
 
 
 class ConvTranspose2d(_Convolution):
@@ -319,10 +320,9 @@ class ConvTranspose2d(_Convolution):
 
     def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
-        self._check_input(x)
-        bias = p[path + "bias"] if self.bias else None
+        weight, bias = self.arrays(p, x, path)
         size = self.window.transposed_size(x.shape[2:], self.kernel_size, self.output_padding)
-        return conv_transpose2d_activation(x, p[path + "weight"], bias, self.activation_behind, self.window, size)
+        return conv_transpose2d_activation(x, weight, bias, self.activation_behind, self.window, size)
 
 
 _ONES, _ZEROS = initializers.constant(1.0), initializers.constant(0.0)
@@ -567,14 +567,29 @@ def _joined(layers: Mapping[str, Any]) -> Iterator[tuple[Layer, str]]:
         name, layer = items.pop(0)
         activation = getattr(items[0][1], "activation", None) if items else None
         if activation is not None and len(items) > 1 and activation.f in _RISING and isinstance(items[1][1], MaxPool2d):
-            yield layer, f"{name}."
             items.pop(0)
-            name, pool = items.pop(0)
-            layer = _Activated(pool, activation)
+            pool_name, pool = items.pop(0)
+            if isinstance(layer, Conv2d):
+                layer = _Pooled(layer, activation, pool)
+            else:
+                yield layer, f"{name}."
+                name, layer = pool_name, _Activated(pool, activation)
         elif activation is not None and hasattr(layer, "joined"):
             items.pop(0)
             layer = layer.joined(activation)
         yield layer, f"{name}."
+
+
+class _Pooled:
+    """A convolution, an activation that rises, and max-pooling."""
+
+    def __init__(self, conv: Conv2d, activation: Activation, pool: MaxPool2d) -> None:
+        self.conv, self.activation, self.pool = conv, activation, pool
+
+    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
+        weight, bias = self.conv.arrays(p, x, path)
+        size = (self.pool.kernel_size, self.pool.stride, self.pool.padding)
+        return conv2d_max_pool2d(x, weight, bias, self.activation, self.conv.window, *size)
 
 
 class _Activated:

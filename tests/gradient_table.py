@@ -47,6 +47,7 @@ from minigan.primitives.elementwise import (
 from minigan.primitives.linear import linear, linear_activation
 from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, log_softmax
 from minigan.primitives.normalization import batch_norm_activation
+from minigan.primitives.pooled_convolution import _conv2d_halved, conv2d_max_pool2d
 from minigan.primitives.pooling import _avg_pool2d, _avg_spread, _max_pool2d, _pick, _spread
 from minigan.primitives.shaping import put, sum_to
 
@@ -335,6 +336,33 @@ def _face_rows() -> list[Case]:
             ).reshape(w),
         ),
     ]
+
+
+def _pooled_rows() -> list[Case]:
+    """A convolution, an activation and max-pooling of 2x2, as one node where the kernel has the activation."""
+    plain = Window((1, 1), (1, 0), (1, 1))
+    return [
+        Case(
+            f"conv2d_max_pool2d, {name}",
+            _conv2d_halved if name in ("none", "relu", "leaky_relu 0.2") else conv2d_max_pool2d,
+            _clear(
+                normal((1, 2, 3, 6), (2, 2, 2, 2), (2,)), lambda x, w, b: _margins(primitives.conv2d(x, w, b, *plain))
+            ),
+            lambda x, w, b, activation=activation: conv2d_max_pool2d(x, w, b, activation, plain, 2),
+            lambda t, x, w, b, torch=torch: t.nn.functional.max_pool2d(
+                torch(t, t.nn.functional.conv2d(x, w, b, 1, (1, 0))), 2
+            ),
+        )
+        for name, activation, torch in [("none", None, lambda t, z: z), *_ACTIVATIONS]
+    ]
+
+
+def _margins(z: np.ndarray) -> np.ndarray:
+    """The largest of each 2x2 window, and by how much it exceeds the next."""
+    N, O, H, W = z.shape
+    windows = z[:, :, : H // 2 * 2, : W // 2 * 2].reshape(N, O, H // 2, 2, W // 2, 2).swapaxes(3, 4)
+    *_, second, first = np.moveaxis(np.sort(windows.reshape(*windows.shape[:4], 4)), -1, 0)
+    return np.stack([first, first - second])
 
 
 def _padded(t: Any, x: Any) -> Any:
@@ -841,6 +869,7 @@ CASES: list[Case] = [
     *_convolution_rows(),
     *_face_rows(),
     *_fused_rows(),
+    *_pooled_rows(),
     *_normalization_rows(),
     *_pooling_rows(),
     # losses.py

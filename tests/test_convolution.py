@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from minigan import kernels, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
-from minigan.kernels import convolution, normalization, pool
+from minigan.kernels import convolution, normalization, pool, pooled_convolution
 from minigan.primitives.convolution import Window, conv2d_activation, conv2d_input_grad, conv2d_weight_grad
 from minigan.primitives.elementwise import Activation, leaky_relu, leaky_relu_slope, relu, relu_slope, tanh, tanh_slope
+from minigan.primitives.pooled_convolution import conv2d_max_pool2d
 from minigan.primitives.pooling import _avg_pool2d, _avg_spread
 from tests.memory import DTYPES, MEMORIES, array, assert_close, examples, pairs
 
@@ -235,6 +236,102 @@ def test_pooling_equals_the_plain_code(
 
 
 @given(
+    N=st.integers(0, 9),
+    C=st.integers(1, 5),
+    O=st.sampled_from([1, 2, 16, 33, 64]),
+    size=pairs(2, 12),
+    kernel=pairs(1, 5),
+    padding=pairs(0, 2),
+    activation=st.sampled_from(list(ACTIVATIONS)),
+    bias=st.booleans(),
+    ties=st.booleans(),
+    dtype=DTYPES,
+    memory=MEMORIES,
+)
+@examples(150)
+def test_pooled_convolution_equals_the_plain_code(
+    N: int,
+    C: int,
+    O: int,
+    size: Any,
+    kernel: Any,
+    padding: Any,
+    activation: str,
+    bias: bool,
+    ties: bool,
+    dtype: Any,
+    memory: str,
+) -> None:
+    w, f = Window((1, 1), padding, (1, 1)), ACTIVATIONS[activation]
+    places = w.places(size, kernel)
+    assume(min(places) >= 2)
+    rng = np.random.default_rng(0)
+    shapes = {"x": (N, C, *size), "weight": (O, C, *kernel), **({"bias": (O,)} if bias else {})}
+    arrays = {name: array(rng, shape, dtype, memory) for name, shape in shapes.items()}
+    dy = array(rng, (N, O, places[0] // 2, places[1] // 2), dtype, memory)
+    if ties:
+        arrays = {name: np.round(a) for name, a in arrays.items()}
+    elif dtype == np.float32:  # sums may fall on either side of the kink, and of each other
+        y, *_ = np.sort(_windows(P.conv2d(*(a.astype(np.float64) for a in arrays.values()), padding=padding)), axis=0)[
+            ::-1
+        ]
+        assume(not y.size or np.abs(y).min() > 1e-5)
+
+    def loss(p: Any) -> Any:
+        y = conv2d_max_pool2d(p["x"], p["weight"], p.get("bias"), f, w, 2)
+        return P.sum(y * dy), y
+
+    _assert_twins(loss, arrays, dtype, 2.0)
+
+
+def _windows(z: np.ndarray) -> np.ndarray:
+    """The four taps of the 2x2 windows of z."""
+    H, W = (n // 2 * 2 for n in z.shape[2:])
+    return np.stack([z[:, :, ty:H:2, tx:W:2] for ty in (0, 1) for tx in (0, 1)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("N", [1, 130])
+def test_a_pooled_convolution_of_many_tiles_equals_the_plain_code(N: int, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"x": (N, 1, 28, 28), "weight": (64, 1, 5, 5), "bias": (64,)}
+    arrays = {name: rng.integers(-9, 10, shape).astype(dtype) for name, shape in shapes.items()}
+    dy = rng.integers(-9, 10, (N, 64, 12, 12)).astype(dtype)
+
+    def loss(p: Any) -> Any:
+        y = conv2d_max_pool2d(p["x"], p["weight"], p["bias"], ACTIVATIONS["relu"], Window((1, 1), (0, 0), (1, 1)), 2)
+        return P.sum(y * dy), y
+
+    _assert_twins(loss, arrays, dtype)
+
+
+@pytest.mark.parametrize(
+    ("window", "pooling"),
+    [
+        (Window((2, 1), (0, 0), (1, 1)), (2,)),
+        (Window((1, 1), (0, 0), (1, 2)), (2,)),
+        (Window((1, 1), (0, 0), (1, 1)), (3,)),
+        (Window((1, 1), (0, 0), (1, 1)), (2, 1)),
+        (Window((1, 1), (0, 0), (1, 1)), ((2, 2), (2, 2), 1)),
+    ],
+)
+def test_what_the_kernel_of_pooled_convolution_does_not_have_runs_apart(window: Window, pooling: Any) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=(2, 1, 9, 9)), "weight": rng.normal(size=(2, 1, 2, 2)), "bias": rng.normal(size=2)}
+
+    def joined(p: Any) -> Any:
+        y = conv2d_max_pool2d(*p.values(), ACTIVATIONS["relu"], window, *pooling)
+        return P.sum(P.square(y)), y
+
+    def apart(p: Any) -> Any:
+        y = P.max_pool2d(P.relu(P.conv2d(*p.values(), *window)), *pooling)
+        return P.sum(P.square(y)), y
+
+    for a, b in zip(_everything(joined, arrays), _everything(apart, arrays), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@given(
     shape=st.one_of(
         st.tuples(st.integers(2, 40), st.integers(1, 9)),
         st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(2, 6), st.integers(1, 6)),
@@ -310,6 +407,30 @@ def test_nan_and_infinity_pass_pooling_as_in_the_plain_code(number: float, name:
 
 
 @pytest.mark.parametrize("number", NOT_NUMBERS)
+@pytest.mark.parametrize("activation", ["none", "relu", "leaky_relu", "leaky_relu 0"])
+@pytest.mark.parametrize("where", ["x", "weight", "bias"])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of a worker: np.errstate holds for one thread
+def test_nan_and_infinity_pass_pooled_convolution_as_in_the_plain_code(
+    number: float, activation: str, where: str
+) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"x": (3, 2, 8, 8), "weight": (4, 2, 3, 3), "bias": (4,)}
+    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    arrays[where].flat[5 % arrays[where].size] = number
+
+    def loss(p: Any) -> Any:
+        window = Window((1, 1), (0, 0), (1, 1))
+        y = conv2d_max_pool2d(p["x"], p["weight"], p["bias"], ACTIVATIONS[activation], window, 2)
+        return P.sum(y), y
+
+    fast = _everything(loss, arrays)
+    with kernels.plain():
+        expected = _everything(loss, arrays)
+    for a, b in zip(fast, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("number", NOT_NUMBERS)
 def test_nan_and_infinity_pass_batch_norm_as_in_the_plain_code(number: float) -> None:
     x = np.random.default_rng(0).normal(size=(4, 3, 2, 2))
     x[1, 0, 1, 0] = number
@@ -354,6 +475,7 @@ def test_any_number_of_threads_gives_the_same_bits_where_promised(three_thread_c
     rng = np.random.default_rng(0)
     x, dy = array(rng, (40, 32, 16, 16), np.float32), array(rng, (40, 64, 8, 8), np.float32)
     x3, dy3 = array(rng, (40, 3, 30, 30), np.float32), array(rng, (40, 16, 28, 28), np.float32)
+    x1, w1, dy1 = (array(rng, shape, np.float32) for shape in ((130, 1, 28, 28), (32, 1, 5, 5), (130, 32, 12, 12)))
     one = np.ones(16, np.float32)
 
     def work() -> list[np.ndarray]:
@@ -362,6 +484,7 @@ def test_any_number_of_threads_gives_the_same_bits_where_promised(three_thread_c
             conv2d_weight_grad(x3, dy3, Window((1, 1), (0, 0), (1, 1)), (3, 3)),
             *normalization.moments(dy3),
             *normalization.batch_norm_backward(dy3, dy3, one, one, one),
+            *pooled_convolution.gradients((0, 1, 2), dy1, pooled_convolution.conv2d_max_pool2d(x1, w1)[1], x1, w1),
         ]
 
     first, *others = three_thread_counts(work)

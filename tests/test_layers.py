@@ -36,8 +36,9 @@ from minigan import (
 )
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.initializers import Initializer
+from minigan.kernels import pooled_convolution
 from minigan.layers import Layer
-from minigan.networks import toy
+from minigan.networks import conv28, toy
 
 ACTIVATIONS: list[Layer] = [
     ReLU(),
@@ -261,6 +262,21 @@ def test_only_batch_norm_mixes_rows_and_d_then_sees_real_and_generated_images_ap
         counters = [k for k in d.buffers if k.endswith("num_batches_tracked")]
         assert all(counted.buffers[k] - d.buffers[k] == passes for k in counters)
         assert bool(counters) == bool(passes)
+
+
+def test_a_convolution_its_activation_and_pooling_run_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    kernel = pooled_convolution.conv2d_max_pool2d
+    monkeypatch.setattr(
+        pooled_convolution, "conv2d_max_pool2d", lambda x, *rest: seen.append(x.shape) or kernel(x, *rest)
+    )
+    D = conv28.discriminator(8, 64)
+    d, x = D.init(np.random.default_rng(0)), np.zeros((3, 1, 28, 28), np.float32)
+    D(d, x)
+    assert seen == [(3, 1, 28, 28)]  # the second has too many channels
+    with kernels.plain():
+        D(d, x)
+    assert len(seen) == 1
 
 
 IMAGE_LAYERS: list[tuple[Layer, tuple[int, ...]]] = [

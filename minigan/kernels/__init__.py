@@ -15,6 +15,7 @@ exists (`takes`), and tests hold each kernel equal to the plain code it stands i
     products.py       matrix products in pieces, where BLAS is fastest
     normalization.py  batch norm in two passes
     pooling.py        max and average pooling
+    pooled_convolution.py  a convolution of few channels, activation and max-pooling as one
     adam.py           the optimizer's step
     pool.py           worker threads that share tiles
     weights.py        what was computed from a weight, kept until it moves

@@ -321,6 +321,11 @@ def _bias_grad(dz: Array) -> Array:
     return normalization.channel_sums(dz) if kernels.takes(dz) else sum(dz, (0, 2, 3))
 
 
+def conv2d_wrt(argnums: Sequence[int], x: Array, weight: Array, window: Window) -> Vjp:
+    """From the gradient of conv2d(x, w) + b to those of x, w and b, as argnums has them."""
+    return _only(argnums, *_product_wrt(x, weight, window), _bias_grad)
+
+
 def _conv2d_vjp(
     argnums: Sequence[int],
     y: Array,
@@ -330,7 +335,7 @@ def _conv2d_vjp(
     activation: Activation | None,
     window: Window,
 ) -> Vjp:
-    wrt = _only(argnums, *_product_wrt(x, weight, window), _bias_grad)
+    wrt = conv2d_wrt(argnums, x, weight, window)
     return lambda dy: wrt(times_slope(dy, y, activation))
 
 

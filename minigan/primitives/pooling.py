@@ -8,7 +8,7 @@ Max pooling is two steps. `_taps` finds for each window which of its kh*kw taps 
 equals, as in PyTorch), once, as whole numbers; `_pick` takes those. Picking is linear, its adjoint `_spread` puts
 numbers back where they were picked, and the two are each other's derivative: second derivatives need nothing new.
 
-Windows are those of convolution.py, and so are the loops over taps. Read next: normalization.py.
+Windows are those of convolution.py, and so are the loops over taps. Read next: pooled_convolution.py.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from minigan.kernels import pooled_convolution
 from minigan.kernels.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from tests.memory import DTYPES, MEMORIES, array, assert_close, examples, pairs
 
@@ -44,6 +45,51 @@ def test_pooling_agrees_with_pytorch(N, C, size, kernel, stride, padding, ties, 
         else:
             dx = avg_pool2d_backward(dy, size, kernel, stride, padding)
         assert_close(dx, expected, dtype)
+
+
+@given(
+    N=st.integers(0, 9),
+    C=st.integers(1, 5),
+    O=st.integers(1, 40),
+    size=pairs(1, 13),
+    kernel=pairs(1, 6),
+    padding=pairs(0, 3),
+    bias=st.booleans(),
+    activation=st.sampled_from([(None,), ("relu",), ("leaky_relu", 0.01), ("leaky_relu", 1.0)]),
+    wanted=st.sampled_from([(0, 1, 2), (2, 1), (0,), (1,), (1, 0)]),
+    ties=st.booleans(),
+    dtype=DTYPES,
+    memory=MEMORIES,
+    seed=st.integers(0, 2**32),
+)
+@examples(300)
+def test_pooled_convolution_agrees_with_pytorch(
+    N, C, O, size, kernel, padding, bias, activation, wanted, ties, dtype, memory, seed
+):
+    shapes = (N, C, *size), (O, C, *kernel)
+    assume(pooled_convolution.takes(*shapes, (1, 1), padding, (1, 1), *activation))
+    rng = np.random.default_rng(seed)
+    arrays = [array(rng, shape, dtype, memory) for shape in (*shapes, (O,))]
+    if ties:
+        arrays = [np.round(a) for a in arrays]
+    x, w, b = arrays
+    tx, tw, tb = (torch.tensor(np.array(a, order="C"), requires_grad=True) for a in arrays)
+    tz = F.conv2d(tx, tw, tb if bias else None, 1, padding)
+    ty = F.max_pool2d(
+        {"relu": F.relu, "leaky_relu": F.leaky_relu, None: lambda z, *_: z}[activation[0]](tz, *activation[1:]), 2
+    )
+    y, bits = pooled_convolution.conv2d_max_pool2d(x, w, b if bias else None, padding, *activation)
+    assert_close(y, ty.detach(), dtype)
+    dy = array(rng, y.shape, dtype, memory)
+    wanted = [i for i in wanted if bias or i != 2]
+    expected = torch.autograd.grad(ty, [(tx, tw, tb)[i] for i in wanted], torch.tensor(np.array(dy, order="C")))
+    found = pooled_convolution.gradients(wanted, dy, bits, x, w, padding, *activation)
+    for g, e in zip(found, expected, strict=True):
+        assert_close(g, e, dtype)
+    _, winners = F.max_pool2d(tz, 2, return_indices=True)
+    row, column = winners // tz.shape[3], winners % tz.shape[3]
+    if ties or dtype == np.float64:
+        np.testing.assert_array_equal(pooled_convolution.taps(bits, y.shape), 2 * (row % 2) + column % 2)
 
 
 def test_impossible_windows_are_refused():

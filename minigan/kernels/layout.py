@@ -59,4 +59,4 @@ def widened(x: np.ndarray, *vectors: np.ndarray) -> tuple[np.ndarray, ...]:
     g = math.gcd(rows, 1 << (_WIDTH // C).bit_length() >> 1) if C <= _WIDTH else 1
     if g == 1:
         return x, *vectors
-    return x.reshape(rows // g, g * C), *(np.concatenate((v,) * g) for v in vectors)
+    return x.reshape(rows // g, g * C), *(v[None].repeat(g, axis=0).reshape(-1) for v in vectors)

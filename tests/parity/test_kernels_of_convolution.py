@@ -71,6 +71,25 @@ def test_any_geometry_agrees_with_pytorch(
 
 
 @given(
+    N=st.integers(0, 5),
+    O=st.integers(1, 20),
+    size=pairs(1, 14),
+    kernel=pairs(1, 6),
+    stride=pairs(1, 3),
+    padding=pairs(0, 6),
+    dilation=pairs(1, 3),
+    dtype=DTYPES,
+    memory=MEMORIES,
+    activation=ACTIVATIONS,
+    seed=st.integers(0, 2**32),
+)
+@examples(250)
+def test_one_channel_agrees(N, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed):
+    assume(min(conv2d_output_size(size, kernel, Geometry(stride, padding, dilation))) >= 1)
+    check(N, 1, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed)
+
+
+@given(
     N=st.integers(0, 70),
     C=st.sampled_from([32, 33, 48]),
     O=st.sampled_from([32, 35, 64]),
@@ -92,6 +111,8 @@ def test_kernel_4_stride_2_agrees_with_pytorch(N, C, O, half, dtype, memory, act
     ("N", "C", "O", "size", "kernel", "stride", "padding"),
     [
         (300, 3, 64, (20, 20), (5, 5), (3, 3), (1, 1)),
+        (300, 1, 64, (28, 28), (4, 4), (2, 2), (1, 1)),
+        (300, 1, 32, (20, 20), (5, 5), (1, 1), (0, 0)),
         (2, 16, 24, (150, 130), (3, 3), (1, 1), (1, 1)),
         (1, 4, 4, (1, 9000), (1, 3), (1, 2), (0, 1)),
         (64, 40, 24, (12, 12), (5, 5), (1, 1), (0, 0)),
@@ -108,12 +129,14 @@ def test_gradients_have_the_same_bits_on_any_number_of_threads():
     rng = np.random.default_rng(0)
     x, dy = array(rng, (40, 32, 16, 16), np.float32), array(rng, (40, 64, 8, 8), np.float32)
     x3, dy3 = array(rng, (40, 3, 30, 30), np.float32), array(rng, (40, 16, 28, 28), np.float32)
+    w1 = array(rng, (64, 1, 4, 4), np.float32)
     results = []
     before = pool.get_num_threads()
     try:
         for n in (1, 2, 3):
             pool.set_num_threads(n)
-            results.append((k4s2.conv2d_weight_grad(x, dy), conv2d_weight_grad(x3, dy3, (3, 3))))
+            weight_grads = k4s2.conv2d_weight_grad(x, dy), conv2d_weight_grad(x3, dy3, (3, 3))
+            results.append((*weight_grads, conv2d_input_grad(dy, w1, (16, 16), (2, 2), (1, 1))))
     finally:
         pool.set_num_threads(before)
     for other in results[1:]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from minigan import kernels, objectives, training, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
-from minigan.kernels import dense
+from minigan.kernels import dense, products
+from minigan.kernels.pool import SingleThreadedBLAS, get_num_threads, set_num_threads
 from minigan.networks import toy
 from minigan.primitives.elementwise import (
     Activation,
@@ -111,6 +112,35 @@ def test_a_layer_and_its_gradients_equal_the_plain_code(layer: Layer) -> None:
 @modest
 def test_a_layer_with_an_activation_and_its_gradients_equal_the_plain_code(name: str, layer: Layer) -> None:
     _assert_twins(layer, ACTIVATIONS[name])
+
+
+@given(layer=layers())
+@modest
+def test_a_layer_shared_by_the_pool_equals_the_plain_code(layer: Layer) -> None:
+    with pytest.MonkeyPatch.context() as patch, SingleThreadedBLAS():
+        patch.setattr(dense, "_LARGE", 1)
+        _assert_twins(layer, None)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("N", [64, 66])
+def test_a_large_layer_is_exact_on_any_number_of_threads(N: int, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.normal(size=size).astype(dtype) for size in ((N, 1000), (1037, 1000), (1037,)))
+    results = []
+    before = get_num_threads()
+    try:
+        for n in (1, 2, 3):
+            set_num_threads(n)
+            with SingleThreadedBLAS():
+                results.append(dense.linear(x, weight, bias))
+    finally:
+        set_num_threads(before)
+    expected = x.astype(np.float64) @ weight.T.astype(np.float64) + bias
+    for y in results:
+        np.testing.assert_allclose(y, expected, rtol=0, atol=3000 * np.finfo(dtype).eps)
+        if products.takes_rows(1000, N):  # else it is left to BLAS
+            np.testing.assert_array_equal(y, results[0])
 
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30, 200.0, -200.0, 1e-30, -1e-30, 20.0, -20.0]

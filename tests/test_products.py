@@ -26,6 +26,7 @@ def cuts(request: pytest.FixtureRequest) -> Iterator[bool]:
         patch.setattr(products, "_HEIGHT", 32)
         patch.setattr(products, "_DEPTH", 24)
         patch.setattr(products, "_SUMMED", range(8, 64))
+        patch.setattr(products, "_FEW", 32)
         yield request.param == "pieces"
 
 
@@ -66,6 +67,17 @@ def test_some_rows_of_panels_are_panels_of_these_rows(data: Any, k: int, first: 
     out = matrix(data.draw, (), 50, 32, ("rows",))
     products.multiply(a, products.panels(b)[:, first : first + k], out)
     _assert_product(out, a, b[first : first + k])
+
+
+@given(data=st.data(), rows=st.integers(1, 400), k=st.integers(1, 80), n=sizes | st.sampled_from([16, 32, 48]))
+@modest
+def test_multiply_rows_equals_the_product_where_it_is_taken(cuts: bool, data: Any, rows: int, k: int, n: int) -> None:
+    assert products.takes_rows(k, n) == (cuts and n in (16, 32) and 24 < k <= 31)
+    a = matrix(data.draw, (), rows, k, ("rows", "transposed", "columns"))
+    b = matrix(data.draw, (), k, n, ("rows", "transposed", "columns"))
+    out = matrix(data.draw, (), rows, n, ("rows", "columns"))
+    products.multiply_rows(a, products.panels(b), out)
+    _assert_product(out, a, b)
 
 
 @given(data=st.data(), rows=st.integers(1, 400), m=sizes, n=sizes | st.sampled_from([16, 32]))

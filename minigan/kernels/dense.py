@@ -17,17 +17,23 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
-from minigan.kernels.scratch import constant_like, empty
+from minigan.kernels.products import multiply_rows, panels, takes_rows
+from minigan.kernels.scratch import constant_like, empty, scratch
 
 _SMALL = 1 << 12  # numbers in a weight or a layer: up to here a call costs more than its arithmetic
+_ROWS = 512  # of a weight in one block, where it is read row by row
+_PADDING = 16  # numbers behind each row of a matrix to be transposed: rows 4096 bytes apart share places in a cache
 _LARGE = 1 << 24  # multiplications: several times the cost of waking the pool
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: Kernel | None = None) -> np.ndarray:
     """f(x W^T + b), for x (N, in), W (out, in), b (out,)."""
-    z = x.dot(weight.T) if weight.size <= _SMALL else _by_weight(x, weight.T, turned=not blas_is_held())
-    if bias is not None:
-        z += bias
+    if blas_is_held() and x.size * len(weight) >= _LARGE and takes_rows(k=x.shape[1], n=len(x)):
+        z = _row_by_row(x, weight, bias)
+    else:
+        z = x.dot(weight.T) if weight.size <= _SMALL else _by_weight(x, weight.T, turned=not blas_is_held())
+        if bias is not None:
+            z += bias
     return z if activation is None else activation.forward(z)
 
 
@@ -35,7 +41,10 @@ def linear_gradients(
     argnums: Sequence[int], dz: np.ndarray, x: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """For each of argnums: 0 dx = dz W, 1 dW = dz^T x, 2 db = column sums of dz."""
-    return tuple([_GRADIENTS[i](dz, x, weight) for i in argnums])
+    if not (blas_is_held() and dz.size * x.shape[1] >= _LARGE and min(*dz.shape, x.shape[1]) > 1):
+        return tuple([_GRADIENTS[i](dz, x, weight) for i in argnums])
+    products = _products([((dz, weight), (dz.T, x), (_ones((1, len(dz)), dz.dtype), dz))[i] for i in argnums])
+    return tuple([y.reshape(-1) if i == 2 else y for i, y in zip(argnums, products, strict=True)])
 
 
 class Kernel(NamedTuple):
@@ -139,6 +148,27 @@ def _by_weight(x: np.ndarray, w: np.ndarray, turned: bool) -> np.ndarray:
     return _product(w.T, x.T).T if turned else _product(x, w)
 
 
+def _row_by_row(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """(W x^T)^T + b for few x: a row of W comes from memory once and meets all of x, which the cache holds."""
+    (N, k), O = x.shape, len(weight)
+    padded = scratch("padded", (N, k + _PADDING), x.dtype)[:, :k]
+    padded[...] = x
+    columns = panels(padded.T)
+    z = empty((N, O), x.dtype)
+    n_blocks = -(-O // _ROWS)
+
+    def body(i: int) -> None:
+        block = slice(i * O // n_blocks, (i + 1) * O // n_blocks)
+        turned = scratch("turned", (block.stop - block.start, N + _PADDING), x.dtype)[:, :N]
+        multiply_rows(weight[block], columns, turned)
+        if bias is not None:
+            turned += bias[block, None]
+        z[:, block] = turned.T
+
+    parallel_for(n_blocks, body)
+    return z
+
+
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b, (m, k) by (k, n): shared by the pool while BLAS is held, by BLAS's own threads otherwise."""
     m, n = len(a), b.shape[1]
@@ -146,26 +176,32 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a.dot(b)
     if a.size * n < _LARGE:
         return np.matmul(a, b)
-    y = empty((m, n), a.dtype)
-    if not blas_is_held():
-        return np.matmul(a, b, out=y)
-    n_blocks = get_num_threads()  # BLAS packs the whole other factor for each block
-    cuts = [max(m, n) * i // n_blocks for i in range(n_blocks + 1)]
+    if blas_is_held():
+        return _products([(a, b)])[0]
+    return np.matmul(a, b, out=empty((m, n), a.dtype))
+
+
+def _products(factors: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """Each a @ b, all shared by the pool at once."""
+    products = [empty((len(a), b.shape[1]), a.dtype) for a, b in factors]
+    n_blocks = get_num_threads()  # of each; BLAS packs the whole other factor for each block
 
     def body(i: int) -> None:
-        block = slice(cuts[i], cuts[i + 1])
-        if m > n:
+        (a, b), y = factors[i // n_blocks], products[i // n_blocks]
+        size = max(y.shape)
+        block = slice(i % n_blocks * size // n_blocks, (i % n_blocks + 1) * size // n_blocks)
+        if len(y) == size:
             np.matmul(a[block], b, out=y[block])
         else:
             np.matmul(a, b[:, block], out=y[:, block])
 
-    parallel_for(n_blocks, body)
-    return y
+    parallel_for(n_blocks * len(factors), body)
+    return products
 
 
 @lru_cache(maxsize=32)
-def _ones(n: int, dtype: np.dtype) -> np.ndarray:
-    return np.ones(n, dtype)
+def _ones(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.ones(shape, dtype)
 
 
 _GRADIENTS: tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], ...] = (
@@ -175,5 +211,5 @@ _GRADIENTS: tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], ..
         else _by_weight(dz, weight, turned=not x.flags.c_contiguous)
     ),
     lambda dz, x, weight: dz.T.dot(x) if weight.size <= _SMALL else _product(dz.T, x),
-    lambda dz, x, weight: _ones(dz.shape[0], dz.dtype).dot(dz),
+    lambda dz, x, weight: _ones((len(dz),), dz.dtype).dot(dz),
 )

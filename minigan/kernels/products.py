@@ -5,6 +5,7 @@ used only a few hundred times, as in the products of a convolution, that costs a
 AVX-512 it has a second way, which reads the factors in place, for products of at most 10^6 multiplications. So
 
     multiply               out (rows, n) = a (rows, k) @ b (k, n)       pieces (m, k) @ (k, 64), b in panels
+    multiply_rows          the same for few columns n and long sums     pieces (m, k), which meet all panels in turn
     multiply_transposed    out (m, n) = a (rows, m)^T @ b (rows, n)     pieces of the rows, then summed, or of out
 
 are cut below that size. The columns of a piece lie together, as panels (n/64, k, 64) of b that the first-level cache
@@ -27,6 +28,7 @@ _HEIGHT = 64  # rows of a piece, at most
 _DEPTH = 896  # numbers k in a sum; longer ones leave too few rows
 _ROUND = 8  # rows of a piece are a multiple: the inner loop takes several at a time
 _SUMMED = range(48, 513)  # rows of a piece that is summed: fewer cost more than they save, more leave the cache
+_FEW = 128  # columns at which a whole product of long sums packs more than it computes
 _COLUMNS = 512  # of out in pieces, at most: wide products are no slower whole
 _IN_PLACE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's names of the processors with such kernels
 
@@ -107,3 +109,22 @@ def multiply_stack_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> 
     a = np.moveaxis(a.reshape(*stack, rows, m // h, 1, h), -4, -1)
     b = np.moveaxis(b.reshape(*stack, rows, 1, n // w, w), -4, -2)
     np.matmul(a, b, out=out.reshape(*stack, m // h, h, n // w, w).swapaxes(-3, -2))
+
+
+def takes_rows(k: int, n: int) -> bool:
+    """Whether `multiply_rows` is faster than a whole product: sums of k numbers, n columns."""
+    return _cuts() and n % _WIDTH == 0 and n <= _FEW and _DEPTH < k <= _PIECE // (_WIDTH * _ROUND)
+
+
+def multiply_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out (rows, n) = a (rows, k) @ b for an a that comes from memory: a piece of it meets all panels (n/w, k, w) of b.
+
+    A piece has as many rows as k leaves it.
+    """
+    (rows, k), (q, _, w) = a.shape, b.shape
+    m = max(_PIECE // (k * w) // _ROUND, 1) * _ROUND
+    whole = rows // m * m
+    pieces = out[:whole].reshape(whole // m, m, q, w).swapaxes(1, 2)
+    np.matmul(a[:whole].reshape(whole // m, 1, m, k), b, out=pieces)
+    if whole < rows:
+        np.matmul(a[whole:], b, out=out[whole:].reshape(rows - whole, q, w).swapaxes(0, 1))

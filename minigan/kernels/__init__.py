@@ -9,7 +9,7 @@ exists (`takes`), and tests hold each kernel equal to the plain code it stands i
     dense.py          fully connected layers
     elementwise.py    activations and their slopes, in chunks
     convolution.py    conv2d and its two gradients, in tiles of patches (patches.py, geometry.py)
-    input_gradient.py phases, gathers, scatters and slides
+    input_gradient.py phases, gathers and scatters
     winograd.py       batches of small images: convolution as a product of polynomials
     k4s2.py           kernel 4, stride 2 with 9 multiplications for 16
     products.py       matrix products in pieces, where BLAS is fastest

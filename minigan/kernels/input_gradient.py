@@ -1,4 +1,4 @@
-"""Six ways to the gradient of a convolution with respect to its input.
+"""Five ways to the gradient of a convolution with respect to its input.
 
     dx[n,iy,ix,c] = sum over o, ky, kx   dy[n,oy,ox,o] w[o,ky,kx,c]        iy = oy*s - p + ky*d,  ix likewise
 
@@ -27,7 +27,6 @@ from minigan.kernels.scratch import scratch
 
 _GATHER_ROWS = 512  # rows (n, oy) of one product
 _VECTOR = 16  # numbers
-_SLIDES = 3  # blocks that a row may be slid over: more would be too many sums that mean nothing
 
 
 def interleave_phases(
@@ -127,9 +126,6 @@ def scatter_planes(
     finish: Finish,
 ) -> None:
     """Each tap's share of dx as planes (C, n, OH, OW), all by one product, added where the tap points."""
-    if w.shape[3] == 1 and geometry.stride[1] <= 2 and _joined_pixels(dy.shape[2], w.shape[2], geometry)[1] <= _SLIDES:
-        slide_rows(dy, w, dx, geometry, finish)
-        return
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     (sh, sw), (ph, pw), (dh, dw) = geometry
     height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
@@ -152,79 +148,6 @@ def scatter_planes(
         finish(dx[n0:n1].reshape(-1, C))
 
     parallel_for(n_tiles, body)
-
-
-def slide_rows(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    geometry: Geometry,
-    finish: Finish,
-) -> None:
-    """Rows of dx are summed by sliding memory over itself, then scattered; one channel, narrow kernels.
-
-    Along a row a pixel ox reaches the s pixels of dx from s*ox - p on, the s behind them, and so on: B blocks, here all
-    columns of one product. With ix + p = s*X + g and kx*d = s*b + g,
-
-        shares[n,oy,ox,b,ky,g] = sum over o   dy[n,oy,ox,o] w[o,ky,kx]
-        rows[n,oy,X,ky,g]      = sum over b   shares[n,oy,X-b,b,ky,g]
-        dx[n,iy,ix]            = sum over ky  rows[n,oy,X,ky,g]                iy = oy*s - p + ky*d
-
-    In memory block b of pixel X - b lies evenly before block 0 of pixel X, and behind each row are zeros, so the second
-    line adds the whole memory to itself, shifted. Most of these sums mean nothing, but one long call is faster than
-    many short ones. At stride 1 two pixels are taken as one, with twice the channels and blocks of two: there is more
-    to multiply, by the zeros in w, and half as much to add.
-    """
-    (N, OH, OW, O), (_, kh, kw, _), (_, H, W, _) = dy.shape, w.shape, dx.shape
-    (sh, sw), (ph, pw), (dh, dw) = geometry
-    pixels, B = _joined_pixels(OW, kw, geometry)
-    block, OW = pixels * sw, OW // pixels
-    height, _ = _reached((OH, OW), (kh, kw), (H, W), geometry)
-    width = max(OW + B - 1, -(-(W + pw) // block))
-    whole = np.zeros((pixels, O, kh, B * block), w.dtype)
-    for i in range(pixels):
-        whole[i, :, :, i * sw : i * sw + (kw - 1) * dw + 1 : dw] = w[..., 0]
-    J = kh * block
-    K = -(-B * J // _VECTOR) * _VECTOR
-    matrix = np.zeros((pixels * O, K), w.dtype)
-    # i, o, ky, b, g -> i, o, b, ky, g
-    matrix[:, : B * J] = whole.reshape(-1, kh, B, block).swapaxes(1, 2).reshape(-1, B * J)
-    n_tiles = -(-N // max(1, tiles(N, OH, width, 2 * K, dy.itemsize)[0].n1))
-
-    def body(i: int) -> None:
-        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        shares = scratch("columns", (n1 - n0, OH, width, K), dy.dtype)
-        shares[:, :, OW:] = 0
-        columns = dy[n0:n1].reshape(-1, OH, OW, pixels * O).swapaxes(1, 2)
-        np.matmul(columns, matrix, out=shares[:, :, :OW].swapaxes(1, 2))
-        rows = shares if B == 1 else _slid(shares, B, K - J)
-        image = scratch("image", (n1 - n0, height, width * block), dy.dtype)
-        image[...] = 0
-        for ky in range(kh):
-            for g in range(block):
-                image[:, ky * dh : ky * dh + (OH - 1) * sh + 1 : sh, g::block] += rows[..., ky * block + g]
-        dx[n0:n1, ..., 0] = image[:, ph : ph + H, pw : pw + W]
-        finish(dx[n0:n1].reshape(-1, 1))
-
-    parallel_for(n_tiles, body)
-
-
-def _slid(x: np.ndarray, B: int, shift: int) -> np.ndarray:
-    """The sum over b of x moved b*shift numbers onwards in memory."""
-    sums = scratch("sums", x.shape, x.dtype)
-    source, out = x.reshape(-1), sums.reshape(-1)
-    out[:shift] = source[:shift]
-    np.add(source[shift:], source[:-shift], out=out[shift:])
-    for b in range(2, B):
-        out[b * shift :] += source[: -b * shift]
-    return sums
-
-
-def _joined_pixels(OW: int, kw: int, geometry: Geometry) -> Pair:
-    """How many pixels slide_rows takes as one, and how many blocks these reach."""
-    s, d = geometry.stride[1], geometry.dilation[1]
-    pixels = 2 if s == 1 and OW % 2 == 0 else 1
-    return pixels, -(-((pixels - 1) * s + (kw - 1) * d + 1) // (pixels * s))
 
 
 def overlap_blocks(

@@ -48,7 +48,7 @@ from minigan.kernels.scratch import empty, scratch
 
 _MIN_CHANNELS = 32  # below, the transforms take longer than the products they save
 _MIN_IMAGES = 32  # an image is a row of each product
-_MAX_BLOCKS = 3  # along an axis: with more, the matrices are mostly zeros
+_MAX_BLOCKS = 4  # along an axis: with more, the matrices are mostly zeros
 _MAX_WEIGHTS = 1 << 17  # numbers: of more, the values at all points take too long to read
 _MAX_OUTPUTS = 4  # m
 _SHARE = 0.6  # of the multiplications may be left, at most

@@ -97,7 +97,14 @@ class Axis:
 
 
 class Plan:
-    """What a convolution needs to know beside its arrays."""
+    """What a convolution needs to know beside its arrays, each vertical and horizontal.
+
+    Attributes:
+        strides, taps: s and r.
+        pixels, outputs, components: H, L and q*b.
+        points: (q, b, q, b).
+        G: (q*q, r*r).
+    """
 
     def __init__(self, vertical: Axis, horizontal: Axis, kernel_size: Pair) -> None:
         self.vertical, self.horizontal, self.kernel_size = vertical, horizontal, kernel_size

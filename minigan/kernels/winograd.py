@@ -252,7 +252,7 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
     x, dy = channels_last(x), channels_last(dy)
     N, C, O = len(x), x.shape[3], dy.shape[3]
     (r, t), (s, u), (kh, kw) = plan.taps, plan.strides, plan.kernel_size
-    sums = scratch("sums", (plan.vertical.q, plan.horizontal.q, O, s * u * C), x.dtype)
+    sums = scratch("U", (plan.vertical.q, plan.horizontal.q, O, s * u * C), x.dtype)
     n_rounds = -(-N * _image_bytes(plan, C, O, x.dtype) // _ROUND_BYTES)
     for i in range(n_rounds):
         n = slice(i * N // n_rounds, (i + 1) * N // n_rounds)

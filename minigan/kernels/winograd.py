@@ -35,6 +35,7 @@ would take longer than the multiplications they save. One pixel that is infinite
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -67,6 +68,7 @@ _TILE_BYTES = 5 << 20  # of V with M or E
 _ROWS = 8  # a tile has a multiple of so many images: BLAS takes several rows at a time
 _ROUND_BYTES = 24 << 20  # of V and E in a round of the weight gradient
 _ROUND_TILES = 4  # of a round
+_PARTS = 4  # of a weight, each with its values at all points
 _GRAD_CALL = 1 << 23  # multiplications in one call of the weight gradient, at least
 
 
@@ -133,8 +135,12 @@ class Plan:
 
     def _values(self, w: np.ndarray) -> np.ndarray:
         """w (r*r, ...) at all points, on a cache line."""
-        U = empty((len(self.G), w[0].size), w.dtype)
-        np.matmul(self.G, w.reshape(len(w), -1), out=U)
+        U, w_flat = empty((len(self.G), w[0].size), w.dtype), w.reshape(len(w), -1)
+
+        def body(part: slice) -> None:
+            np.matmul(self.G, w_flat[:, part], out=U[:, part])
+
+        _in_parts(w[0].size, 1, body)
         return U.reshape(self.vertical.q, 1, self.horizontal.q, 1, *w.shape[1:])
 
 
@@ -257,9 +263,14 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
     for i in range(n_rounds):
         n = slice(i * N // n_rounds, (i + 1) * N // n_rounds)
         _add_products(x[n], dy[n], plan, sums, first=i == 0)
-    w = np.matmul(plan.G.T, sums.reshape(len(plan.G), -1)).reshape(r, t, O, s, u, C)
-    dw = empty((O, r, s, t, u, C), x.dtype)
-    dw[...] = w.transpose(2, 0, 3, 1, 4, 5)
+    dw, sums = empty((O, r, s, t, u, C), x.dtype), sums.reshape(len(plan.G), -1)
+
+    def fold(part: slice) -> None:
+        w = np.matmul(plan.G.T, sums[:, part]).reshape(r, t, -1, s, u, C)
+        K = s * u * C
+        dw[part.start // K : part.stop // K] = w.transpose(2, 0, 3, 1, 4, 5)
+
+    _in_parts(O, s * u * C, fold)
     return channels_first(dw.reshape(O, r * s, t * u, C)[:, :kh, :kw])
 
 
@@ -325,6 +336,13 @@ def _transform(rows: np.ndarray, columns: np.ndarray, x: np.ndarray, out: np.nda
     half = scratch("half", (I, W, x.shape[2]), x.dtype)
     np.matmul(rows, x.swapaxes(0, 1), out=half.swapaxes(0, 1))
     np.matmul(columns, half, out=out.reshape(I, J, -1))
+
+
+def _in_parts(n: int, size: int, body: Callable[[slice], None]) -> None:
+    """body(part) for parts of n items of this size, on the pool: BLAS's own threads, once awake, would get in its way."""
+    n_parts = min(_PARTS, n)
+    cuts = [i * n // n_parts * size for i in range(n_parts + 1)]
+    parallel_for(n_parts, lambda i: body(slice(cuts[i], cuts[i + 1])))
 
 
 def _image_bytes(plan: Plan, C: int, O: int, dtype: np.dtype) -> int:

@@ -339,7 +339,7 @@ def _transform(rows: np.ndarray, columns: np.ndarray, x: np.ndarray, out: np.nda
 
 
 def _in_parts(n: int, size: int, body: Callable[[slice], None]) -> None:
-    """body(part) for parts of n items of this size, on the pool: BLAS's own threads, once awake, would get in its way."""
+    """body(part) for parts of n items of this size, on the pool: BLAS's threads, once awake, would be in its way."""
     n_parts = min(_PARTS, n)
     cuts = [i * n // n_parts * size for i in range(n_parts + 1)]
     parallel_for(n_parts, lambda i: body(slice(cuts[i], cuts[i + 1])))

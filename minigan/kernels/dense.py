@@ -28,7 +28,7 @@ _LARGE = 1 << 24  # multiplications: several times the cost of waking the pool
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: Kernel | None = None) -> np.ndarray:
     """f(x W^T + b), for x (N, in), W (out, in), b (out,)."""
-    if blas_is_held() and x.size * len(weight) >= _LARGE and takes_rows(k=x.shape[1], n=len(x)):
+    if x.size * len(weight) >= _LARGE and blas_is_held() and takes_rows(k=x.shape[1], n=len(x)):
         z = _row_by_row(x, weight, bias)
     else:
         z = x.dot(weight.T) if weight.size <= _SMALL else _by_weight(x, weight.T, turned=not blas_is_held())
@@ -41,7 +41,7 @@ def linear_gradients(
     argnums: Sequence[int], dz: np.ndarray, x: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """For each of argnums: 0 dx = dz W, 1 dW = dz^T x, 2 db = column sums of dz."""
-    if not (blas_is_held() and dz.size * x.shape[1] >= _LARGE and min(*dz.shape, x.shape[1]) > 1):
+    if not (dz.size * x.shape[1] >= _LARGE and blas_is_held() and min(*dz.shape, x.shape[1]) > 1):
         return tuple([_GRADIENTS[i](dz, x, weight) for i in argnums])
     products = _products([((dz, weight), (dz.T, x), (_ones((1, len(dz)), dz.dtype), dz))[i] for i in argnums])
     return tuple([y.reshape(-1) if i == 2 else y for i, y in zip(argnums, products, strict=True)])

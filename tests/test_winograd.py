@@ -171,3 +171,22 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_blas_wakes_no_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one product they would spin for a tenth of a second, on the cores that the pool needs."""
+    rng = np.random.default_rng(0)
+    x, dy = array(rng, (32, 32, 12, 12), np.float32), array(rng, (32, 64, 8, 8), np.float32)
+    w = array(rng, (64, 32, 5, 5), np.float32)
+    matmul, held = np.matmul, []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        held.append(pool._holders > 0)
+        return matmul(*args, **kwargs)
+
+    monkeypatch.setattr(np, "matmul", watched)
+    convolution.conv2d(x, w)
+    convolution.conv2d_input_grad(dy, w, (12, 12))
+    convolution.conv2d_weight_grad(x, dy, (5, 5))
+    assert held
+    assert all(held)

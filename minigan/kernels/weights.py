@@ -1,8 +1,9 @@
 """What was computed from a weight, kept while weights stand still.
 
 D sees a real and a fake batch between two moves, and each pass forwards and backwards transforms the same
-weights again (k4s2.py). A weight is an array that somebody may write to, and nothing tells when, so results are
-kept only inside `standing_still`: whoever opens that context promises not to write to any weight until it closes.
+weights again (winograd.py, k4s2.py). A weight is an array that somebody may write to, and nothing tells when, so
+results are kept only inside `standing_still`: whoever opens that context promises not to write to any weight until
+it closes.
 """
 
 from __future__ import annotations

@@ -71,25 +71,6 @@ def test_any_geometry_agrees_with_pytorch(
 
 
 @given(
-    N=st.integers(0, 5),
-    O=st.integers(1, 20),
-    size=pairs(1, 14),
-    kernel=pairs(1, 6),
-    stride=pairs(1, 3),
-    padding=pairs(0, 6),
-    dilation=pairs(1, 3),
-    dtype=DTYPES,
-    memory=MEMORIES,
-    activation=ACTIVATIONS,
-    seed=st.integers(0, 2**32),
-)
-@examples(250)
-def test_one_channel_agrees(N, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed):
-    assume(min(conv2d_output_size(size, kernel, Geometry(stride, padding, dilation))) >= 1)
-    check(N, 1, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed)
-
-
-@given(
     N=st.integers(0, 70),
     C=st.sampled_from([32, 33, 48]),
     O=st.sampled_from([32, 35, 64]),

@@ -31,9 +31,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigan.kernels.geometry import Pair, check_array
+from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_size
 from minigan.kernels.layout import add_to_rows, channels_first, channels_last
 from minigan.kernels.pool import parallel_for
+from minigan.kernels.pooling import bordered
 from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import constant, constant_like, empty, scratch
 from minigan.kernels.weights import once
@@ -191,13 +192,9 @@ def taps(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 def _strips(x: np.ndarray, OW: int, kw: int, padding: Pair) -> np.ndarray:
     """x (n, H, W, C) -> (n, OW, H + 2p, (kw+1)*C): the columns 2ox ... 2ox + kw, zero outside of x."""
-    n, H, W, C = x.shape
-    ph, pw = padding
     if padding != (0, 0):
-        bordered = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
-        bordered[...] = 0
-        bordered[:, ph : ph + H, pw : pw + W] = x
-        x, H, W = bordered, H + 2 * ph, W + 2 * pw
+        x = bordered(x, padding, 0)
+    n, H, W, C = x.shape
     strips = scratch("strips", (n, OW, H, (kw + 1) * C), x.dtype)
     pixel = C * x.itemsize
     run = np.dtype((np.void, (kw + 1) * pixel))  # as one item: half the time of a copy number by number
@@ -258,13 +255,13 @@ def _add_products(dz: np.ndarray, w: np.ndarray, ty: int, width: int, lines: np.
 def _add_strips(lines: np.ndarray, OW: int, kw: int, padding: Pair, out: np.ndarray) -> None:
     """out (n, H, W, C) = the sum of strips (n, OW, H + 2p, kw + 1, C) where they overlap, less the border."""
     (n, H, W, C), (ph, pw) = out.shape, padding
-    bordered = out if padding == (0, 0) else scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), out.dtype)
+    image = out if padding == (0, 0) else scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), out.dtype)
     strips = lines[:, : (H + 2 * ph) * (kw + 1) * C].reshape(n, OW, H + 2 * ph, kw + 1, C)
-    bordered[...] = 0
+    image[...] = 0
     for kx in range(kw + 1):
-        bordered[:, :, kx : kx + 2 * OW - 1 : 2] += strips[:, :, :, kx].swapaxes(1, 2)
-    if bordered is not out:
-        out[...] = bordered[:, ph : ph + H, pw : pw + W]
+        image[:, :, kx : kx + 2 * OW - 1 : 2] += strips[:, :, :, kx].swapaxes(1, 2)
+    if image is not out:
+        out[...] = image[:, ph : ph + H, pw : pw + W]
 
 
 def _line_length(H: int, padding: Pair, w: np.ndarray, kernel_size: Pair, C: int) -> int:
@@ -314,8 +311,9 @@ def _one_kernel(dw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _output_size(input_size: Sequence[int], kernel_size: Pair, padding: Pair) -> Pair:
-    OH, OW = ((size + 2 * p - k + 1) // 2 for size, k, p in zip(input_size, kernel_size, padding, strict=True))
-    return OH, OW
+    H, W = input_size
+    OH, OW = conv2d_output_size((H, W), kernel_size, Geometry(_ONE, padding, _ONE))
+    return OH // 2, OW // 2
 
 
 def _tiles(N: int, size: int) -> list[slice]:

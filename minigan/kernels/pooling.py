@@ -45,7 +45,7 @@ def max_pool2d_backward(
     disjoint = kh <= sh and kw <= sw
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else _bordered(x[n], padding, -np.inf)
+        part = x[n] if padding == (0, 0) else bordered(x[n], padding, -np.inf)
         grad = dx[n] if padding == (0, 0) else scratch("bordered dx", part.shape, x.dtype)
         if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
             grad[...] = 0
@@ -119,7 +119,7 @@ def _pool(
     y = empty((N, OH, OW, C), x.dtype)
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else _bordered(x[n], padding, border)
+        part = x[n] if padding == (0, 0) else bordered(x[n], padding, border)
         rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
         _combine([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], combine, rows)
         _combine([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], combine, y[n])
@@ -139,13 +139,14 @@ def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> Non
         combine(out, part, out=out)
 
 
-def _bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
+def bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
+    """x (n, H, W, C) inside a border of one value, in this thread's scratch."""
     n, H, W, C = x.shape
     ph, pw = padding
-    bordered = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
-    bordered[...] = value
-    bordered[:, ph : ph + H, pw : pw + W] = x
-    return bordered
+    image = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
+    image[...] = value
+    image[:, ph : ph + H, pw : pw + W] = x
+    return image
 
 
 def _output_size(input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pair) -> Pair:

@@ -7,6 +7,7 @@ AVX-512 it has a second way, which reads the factors in place, for products of a
     multiply               out (rows, n) = a (rows, k) @ b (k, n)       pieces (m, k) @ (k, 64), b in panels
     multiply_rows          the same for few columns n and long sums     pieces (m, k), which meet all panels in turn
     multiply_transposed    out (m, n) = a (rows, m)^T @ b (rows, n)     pieces of the rows, then summed, or of out
+    multiply_stack_transposed   the same for a stack of them            pieces of out
 
 are cut below that size. The columns of a piece lie together, as panels (n/64, k, 64) of b that the first-level cache
 can hold; np.matmul takes the pieces as a stack and calls BLAS for each, in C, so their number costs nothing. Other

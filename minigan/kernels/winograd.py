@@ -107,11 +107,17 @@ class Plan:
         pixels, outputs, components: H, L and q*b.
         points: (q, b, q, b).
         G: (q*q, r*r).
+        phases: for each of the s*s, which it is, which of its pixels lie in the image, and where.
     """
 
     def __init__(self, vertical: Axis, horizontal: Axis, kernel_size: Pair) -> None:
         self.vertical, self.horizontal, self.kernel_size = vertical, horizontal, kernel_size
         self.strides = len(vertical.phases), len(horizontal.phases)
+        self.phases = [
+            ((f, g), (h, w), (lines, columns))
+            for f, (h, lines) in enumerate(vertical.phases)
+            for g, (w, columns) in enumerate(horizontal.phases)
+        ]
         self.taps = vertical.G.shape[1], horizontal.G.shape[1]
         self.pixels = vertical.B.shape[1], horizontal.B.shape[1]
         self.outputs = len(vertical.A), len(horizontal.A)
@@ -241,9 +247,8 @@ def conv2d_input_grad(
         multiply(E, U, out=V)
         phases = scratch("pixels", (*plan.pixels, n1 - n0, sh, sw, C), dy.dtype)
         _transform(plan.vertical.B.T, plan.horizontal.B.T, V, phases)
-        for f, (h, lines) in enumerate(plan.vertical.phases):
-            for g, (w, columns) in enumerate(plan.horizontal.phases):
-                dx[n0:n1, lines, columns] = phases[h, w, :, f, g].transpose(2, 0, 1, 3)
+        for (f, g), (h, w), (lines, columns) in plan.phases:
+            dx[n0:n1, lines, columns] = phases[h, w, :, f, g].transpose(2, 0, 1, 3)
         finish(dx[n0:n1].reshape(-1, C))
 
     parallel_for(len(cuts) - 1, body)
@@ -311,14 +316,13 @@ def _from_pixels(x: np.ndarray, plan: Plan, V: np.ndarray) -> None:
     """V (q*b, q*b, n*K) of images x (n, H, W, C)."""
     n, _, _, C = x.shape
     phases = scratch("pixels", (*plan.pixels, n, *plan.strides, C), x.dtype)
-    for f, (h, lines) in enumerate(plan.vertical.phases):
-        for g, (w, columns) in enumerate(plan.horizontal.phases):
-            phase = phases[:, :, :, f, g]
-            phase[: h.start] = 0
-            phase[h.stop :] = 0
-            phase[:, : w.start] = 0
-            phase[:, w.stop :] = 0
-            phase[h, w] = x[:, lines, columns].transpose(1, 2, 0, 3)
+    for (f, g), (h, w), (lines, columns) in plan.phases:
+        phase = phases[:, :, :, f, g]
+        phase[: h.start] = 0
+        phase[h.stop :] = 0
+        phase[:, : w.start] = 0
+        phase[:, w.stop :] = 0
+        phase[h, w] = x[:, lines, columns].transpose(1, 2, 0, 3)
     _transform(plan.vertical.B, plan.horizontal.B, phases, V)
 
 

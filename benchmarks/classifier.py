@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from minigan import Adam, Parameters, kernels, value_and_grad
 from minigan.data.idx import read_idx
+from minigan.files.weights import load_weights, save_weights
 from minigan.networks import lenet
 from minigan.optimizers import cosine_decay
 from minigan.primitives import cross_entropy, softmax
-from minigan.weights_files import load_weights, save_weights
 
 PIXELS, SHIFT = 28, 2
 

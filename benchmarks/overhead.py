@@ -29,13 +29,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import tyro
+from minigan.training import Turn
 from PIL import Image
 
 from benchmarks.environment import machine, versions
+from minigan.gans import GANS
+from minigan.gans.system import System
 from minigan.running import Run, Training
-from minigan.systems import SYSTEMS
-from minigan.systems.system import System
-from minigan.training import Turn
 
 Name = Literal["mnist_mlp", "mnist_conv", "dcgan"]
 ALLOWED = {"data": 0.03, "loop": 0.02}
@@ -81,12 +81,12 @@ def main(o: Overhead) -> int:
 
 def measure(name: Name, o: Overhead, folder: Path) -> dict[str, float]:
     """The figures of one system; `folder` is an empty one."""
-    options = SYSTEMS[name].Options()
+    options = GANS[name].Options()
     never, turns = 10**9, o.turns or TURNS[name]
     if name == "dcgan":
         n = o.batch * (WARM_UP + turns + 1)  # weights are written after each epoch: none ends before the turns do
         options = replace(options, data=draw_images(folder / "images", n, o.image_side), batch=o.batch, g_every=1)
-    system = SYSTEMS[name].build(options)
+    system = GANS[name].build(options)
     data, noise, game = Clock(), Clock(), Clock()
     system = system._replace(draw_real=data.around(system.draw_real), draw_noise=noise.around(system.draw_noise))
     run = Run(folder / "run", sample_every=never, checkpoint_every=never, stop_after=turns + WARM_UP + 1)

@@ -14,8 +14,8 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from minigan.pictures.sheets import save_picture
 from minigan.running.folder import Folder
-from minigan.sheets import save_picture
 
 
 @dataclass(frozen=True)

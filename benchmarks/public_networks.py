@@ -37,8 +37,8 @@ from minigan import (
     Upsample,
 )
 from minigan.arrays import Array
+from minigan.files.weights import load_weights
 from minigan.primitives import concatenate
-from minigan.weights_files import load_weights
 
 
 class PublicNetwork(NamedTuple):

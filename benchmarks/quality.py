@@ -33,7 +33,8 @@ from benchmarks.environment import machine, versions
 from benchmarks.figure import OURS, QUIET, THE_OTHERS, THE_REFERENCE
 from benchmarks.public_networks import GENERATORS
 from minigan import Parameters, Sequential
-from minigan.image_metrics import (
+from minigan.files.weights import load_weights
+from minigan.metrics.images import (
     confident_share,
     copied_share,
     frechet_distance,
@@ -45,7 +46,6 @@ from minigan.image_metrics import (
 from minigan.networks import lenet
 from minigan.primitives import avg_pool2d
 from minigan.running import open_run, open_weights
-from minigan.weights_files import load_weights
 
 BATCH = 500
 SHOWN = 12  # images of each row of the figure

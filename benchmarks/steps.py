@@ -23,7 +23,7 @@ class System(NamedTuple):
 
 
 Name = Literal["mlp", "conv28", "dcgan64", "dcgan256"]
-SYSTEMS: dict[Name, System] = {
+GANS: dict[Name, System] = {
     "mlp": System({"system": "mlp", "batch": 64}, Turn(30, 5)),
     "conv28": System({"system": "conv28", "batch": 128}, Turn(4, 1)),
     "dcgan64": System({"system": "dcgan", "batch": 64}, Turn(2, 1)),
@@ -97,7 +97,7 @@ class Steps(Restarted):
         return [self._case(name) for name in self.systems]
 
     def _case(self, name: Name) -> Case:
-        arguments, turn = SYSTEMS[name]
+        arguments, turn = GANS[name]
         on_gpu = self.device == "cuda"
         if on_gpu:
             turn = GPU_TURNS[name]

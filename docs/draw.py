@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from examples.toy_gaussian import main as toy_gaussian
 from minigan import grad, objectives
 from minigan.objectives import Objective
-from minigan.plotting import FAKE, GREY, REAL
+from minigan.pictures.figures import FAKE, GREY, REAL
 from minigan.primitives import sum as total
 
 HERE = Path(__file__).parent

@@ -23,7 +23,7 @@ the fourth line all ten come about equally often (figures in benchmarks/README.m
 What to expect: shapes after a hundred turns, digits after an epoch or two; D's loss settles near 1, G's near 1 to 2.
 The run's folder has the same things as that of mnist_mlp.py, which says what they are.
 
-The GAN itself, networks and settings, is one page: minigan/systems/mnist_conv.py.
+The GAN itself, networks and settings, is one page: minigan/gans/mnist_conv.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from __future__ import annotations
 import sys
 
 from minigan import running
-from minigan.systems import mnist_conv
+from minigan.gans import mnist_conv
 
 if __name__ == "__main__":
     sys.exit(running.main(mnist_conv, sys.argv[1:], __doc__, "python examples/mnist_conv.py"))

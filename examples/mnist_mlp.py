@@ -20,7 +20,7 @@ A run leaves in its folder: sheets of samples, always from the same noise (sampl
 ways from one noise to another (walk.png), the losses (log.jsonl, curves.png), the weights, and checkpoints. Ctrl-C
 stops it after the turn; --resume goes on, and ends with the very same bits as if it had never stopped.
 
-The GAN itself, networks and settings, is one page: minigan/systems/mnist_mlp.py. The game is minigan/training.py.
+The GAN itself, networks and settings, is one page: minigan/gans/mnist_mlp.py. The game is minigan/game.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from __future__ import annotations
 import sys
 
 from minigan import running
-from minigan.systems import mnist_mlp
+from minigan.gans import mnist_mlp
 
 if __name__ == "__main__":
     sys.exit(running.main(mnist_mlp, sys.argv[1:], __doc__, "python examples/mnist_mlp.py"))

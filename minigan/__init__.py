@@ -1,13 +1,14 @@
 """Generative adversarial networks from scratch, on NumPy and HIPS autograd.
 
-Reading order: arrays, parameters, autodiff, primitives/, layers, optimizers, objectives, training; then networks/toy
-and examples/toy_gaussian.py.
+Reading order: arrays, parameters, autodiff, primitives/, layers, optimizers, objectives, game; then networks/mlp and
+gans/mnist_mlp, a whole GAN on one page.
 """
 
 from minigan import initializers, metrics, objectives, optimizers, primitives
 from minigan.arrays import array_module, to_device, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
 from minigan.averaging import MovingAverage
+from minigan.game import DivergedError, Player, Turn, play
 from minigan.layers import (
     ELU,
     AvgPool2d,
@@ -30,7 +31,6 @@ from minigan.layers import (
 )
 from minigan.optimizers import SGD, Adam, RMSprop
 from minigan.parameters import Parameters
-from minigan.training import DivergedError, Player, play
 
 __version__ = "0.1.0"
 
@@ -59,6 +59,7 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "Turn",
     "Upsample",
     "array_module",
     "grad",

@@ -2,7 +2,7 @@
 
 Every primitive asks `xp = array_module(x)` and then writes `xp.exp(x)`: the array itself says where the work
 is done, so there is no global switch and no `device` argument below the place where an array is born. This is the
-only file that knows CuPy; sending.py, which moves batches, is handed it here. Read next: parameters.py.
+only file that knows CuPy. Read next: parameters.py.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def register_array_type(array_type: type, module: Any) -> None:
 
 
 def use_cupy() -> ModuleType:
-    """Import CuPy, register its arrays and return it. The first time TF32 is switched off, see `set_precision`.
+    """Import CuPy, register its arrays and return it.
 
-    Raises DeviceError if CuPy is not installed or finds no usable GPU or not CUDA's libraries.
+    Raises DeviceError if CuPy is not installed or finds no usable GPU.
     """
     try:
         import cupy
@@ -65,8 +65,6 @@ def use_cupy() -> ModuleType:
     if count == 0:
         raise DeviceError("device 'cuda' needs an NVIDIA GPU; CuPy finds none")
     if cupy.ndarray not in _modules:
-        _cublas(cupy)
-        _set_compute_type(cupy, tf32=False)
         register_array_type(cupy.ndarray, cupy)
     return cupy
 
@@ -77,52 +75,6 @@ def check_device(device: Device) -> None:
         raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}")
     if device == "cuda":
         use_cupy()
-
-
-def set_precision(device: Device, tf32: bool) -> None:
-    """Choose how the GPU multiplies float32 matrices, for the whole process: both switches are CuPy's and cuBLAS's own.
-
-    Without TF32 a product is float32's, as on the host. With it tensor cores round the factors to 10 bits of mantissa,
-    where float32 has 23, and add up in float32. CUPY_TF32 in the environment changes neither.
-
-    Raises:
-        ValueError: if `device` is none, or TF32 is asked of the host.
-        DeviceError: if the device cannot be used here, or its GPU has no TF32.
-    """
-    check_device(device)
-    if device == "cpu":
-        if tf32:
-            raise ValueError("tf32: expected device 'cuda', got 'cpu', which has no TF32")
-        return
-    cupy = use_cupy()
-    gpu = cupy.cuda.Device()
-    if tf32 and int(gpu.compute_capability) < 80:
-        raise DeviceError(
-            f"tf32: expected a GPU of compute capability 8.0 or higher, got {int(gpu.compute_capability) / 10}"
-        )
-    cublas = _cublas(cupy)
-    _set_compute_type(cupy, tf32)
-    # That is what CuPy hands to cublasGemmEx, for products of two matrices. For a stack of them it calls
-    # cublasSgemmBatched, which goes by the mode of the handle, of which there is one a thread.
-    cublas.setMathMode(gpu.cublas_handle, _TF32_TENSOR_OP_MATH if tf32 else cublas.CUBLAS_DEFAULT_MATH)
-
-
-def _cublas(cupy: Any) -> Any:
-    try:
-        return cupy.cuda.cublas  # loaded when it is first asked for; CuPy does not bring it along
-    except ImportError as error:
-        raise DeviceError(
-            f"device 'cuda' needs CUDA's libraries: pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]' ({error})"
-        ) from None
-
-
-_TF32_TENSOR_OP_MATH = 3  # of cublasMath_t; CuPy has no name for it
-
-
-def _set_compute_type(cupy: Any, tf32: bool) -> None:
-    # Until it is set, CuPy reads CUPY_TF32 at the first product.
-    types = cupy._core._routines_linalg
-    types.set_compute_type("float32", types.COMPUTE_TYPE_TF32 if tf32 else types.COMPUTE_TYPE_DEFAULT)
 
 
 def to_device(x: Array, device: Device = "cpu") -> Array:
@@ -150,6 +102,16 @@ def to_host(x: Array) -> np.ndarray:
     if isinstance(x, list | tuple) or array_module(x) is np:
         return np.asarray(x)
     return x.get()
+
+
+def on_host(x: Array) -> bool:
+    """Whether the numbers of x can be read without waiting for a GPU."""
+    return array_module(x) is np
+
+
+def finite(x: Array) -> bool:
+    """Whether every number of the array is: no NaN, no infinity."""
+    return bool(array_module(x).isfinite(x).all())
 
 
 def mixed_devices(arguments: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ With D = sigmoid(s), their slopes in the logit s are -D and -(1 - D). Early on D
 the first slope vanishes just when G has most to learn, the second is at its largest (docs/objectives.md draws both).
 
 Each comes for scores that are probabilities (D ends in a sigmoid) and for logits (it does not; sturdier, since log and
-sigmoid are joined where neither can overflow). Read next: training.py.
+sigmoid are joined where neither can overflow). Read next: game.py.
 """
 
 from __future__ import annotations
@@ -26,43 +26,43 @@ from minigan.primitives import binary_cross_entropy, binary_cross_entropy_with_l
 
 
 class Objective(NamedTuple):
-    """Three functions scores (N, ...) -> scalar, each a mean over the batch, each to be minimised.
+    """What each player minimises, as functions of D's scores (N, ...): scalars, means over the batch.
 
-    D minimises real(D(x)) + fake(D(G(z))); G minimises generator(D(G(z))). probability(scores) is what a log calls
-    D(x): how likely D holds each sample to be real.
+    D minimises d_loss(D(x), D(G(z))) and G minimises g_loss(D(G(z)), D(x)). Each is handed both batches, since some
+    objectives compare them; where g_loss does not need the real one, it may be left out. probability(scores) is what a
+    log calls D(x): how likely D holds each sample to be real.
     """
 
     name: str
-    real: Callable[[Array], Array]
-    fake: Callable[[Array], Array]
-    generator: Callable[[Array], Array]
+    d_loss: Callable[[Array, Array], Array]
+    g_loss: Callable[..., Array]
     probability: Callable[[Array], Array]
 
 
 non_saturating = Objective(
     "non-saturating, on probabilities",
-    real=lambda p: binary_cross_entropy(p, 1.0),
-    fake=lambda p: binary_cross_entropy(p, 0.0),
-    generator=lambda p: binary_cross_entropy(p, 1.0),
+    d_loss=lambda on_real, on_fake: binary_cross_entropy(on_real, 1.0) + binary_cross_entropy(on_fake, 0.0),
+    g_loss=lambda on_fake, on_real=None: binary_cross_entropy(on_fake, 1.0),
     probability=lambda p: p,
 )
 
 saturating = non_saturating._replace(
     name="saturating, on probabilities",
-    generator=lambda p: -binary_cross_entropy(p, 0.0),
+    g_loss=lambda on_fake, on_real=None: -binary_cross_entropy(on_fake, 0.0),
 )
 
 non_saturating_with_logits = Objective(
     "non-saturating, on logits",
-    real=lambda s: binary_cross_entropy_with_logits(s, 1.0),
-    fake=lambda s: binary_cross_entropy_with_logits(s, 0.0),
-    generator=lambda s: binary_cross_entropy_with_logits(s, 1.0),
+    d_loss=lambda on_real, on_fake: (
+        binary_cross_entropy_with_logits(on_real, 1.0) + binary_cross_entropy_with_logits(on_fake, 0.0)
+    ),
+    g_loss=lambda on_fake, on_real=None: binary_cross_entropy_with_logits(on_fake, 1.0),
     probability=sigmoid,
 )
 
 saturating_with_logits = non_saturating_with_logits._replace(
     name="saturating, on logits",
-    generator=lambda s: -binary_cross_entropy_with_logits(s, 0.0),
+    g_loss=lambda on_fake, on_real=None: -binary_cross_entropy_with_logits(on_fake, 0.0),
 )
 
 
@@ -71,4 +71,4 @@ def value(on_real: Array, on_fake: Array) -> Array:
 
     At the optimum of the game D = 1/2 everywhere and V = -2 log 2.
     """
-    return -binary_cross_entropy(on_real, 1.0) - binary_cross_entropy(on_fake, 0.0)
+    return -non_saturating.d_loss(on_real, on_fake)

@@ -56,6 +56,17 @@ class Parameters(dict[str, Array]):
         gathered.buffers = {}
         return gathered
 
+    @classmethod
+    def joined(cls, parts: Mapping[str, Parameters]) -> Parameters:
+        """Several networks' numbers as one player's: "ab" and "0.weight" make "ab.0.weight".
+
+        The numbers are copied into a flat vector of their own, so one optimizer moves all of them.
+        """
+        return cls(
+            {f"{part}.{name}": a for part, params in parts.items() for name, a in params.items()},
+            {f"{part}.{name}": b for part, params in parts.items() for name, b in params.buffers.items()},
+        )
+
     def _lay_out(self, arrays: Mapping[str, Array], dtype: Any) -> None:
         xp = array_module(next(iter(arrays.values()))) if arrays else np
         flat = xp.concatenate(list(arrays.values()), axis=None) if arrays else np.zeros(0, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checkpoint import Checkpoints
+from minigan.files.checkpoint import Checkpoints
 
 
 def state_at(step: int) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minigan import gans
 from minigan.data.digits import digits
-from minigan.systems import SYSTEMS, dcgan, mnist_conv, mnist_mlp, toy
-from minigan.systems.system import System
+from minigan.gans import GANS, dcgan, mnist_conv, mnist_mlp, toy
+from minigan.gans.system import System
 
 SMALL: dict[str, Any] = {  # 6 turns an epoch, but for the toy
     "toy": toy.Options(batch=16, hidden=4, epochs=24),
@@ -48,8 +49,8 @@ def options(name: str, tmp_path: Path, **changes: Any) -> Any:
 
 def build(name: str, tmp_path: Path, **changes: Any) -> System:
     """A small system."""
-    with patch.object(mnist_mlp, "digits", _digits), patch.object(mnist_conv, "digits", _digits):
-        return SYSTEMS[name].build(options(name, tmp_path, **changes))
+    with patch.object(gans.options, "digits", _digits):
+        return GANS[name].build(options(name, tmp_path, **changes))
 
 
 _digits = functools.cache(digits)
@@ -61,13 +62,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def numbers(system: System) -> dict[str, np.ndarray]:
-    """All that a system's training moves, as arrays."""
-    return {
-        **{f"G.{name}": a for name, a in system.G.params.state_dict().items()},
-        **{f"D.{name}": a for name, a in system.D.params.state_dict().items()},
-        **({f"average.{name}": a for name, a in system.average.params.state_dict().items()} if system.average else {}),
-        **{f"{player}.{kind}": getattr(getattr(system, player).optimizer, kind) for player in "GD" for kind in MOMENTS},
+    """All that a system's turns move, as arrays."""
+    moved = {
+        f"{who}.{name}": a for who, player in system.players.items() for name, a in player.params.state_dict().items()
     }
+    moved |= {f"{who}.{kind}": getattr(p.optimizer, kind) for who, p in system.players.items() for kind in MOMENTS}
+    for average in system.averages().values():
+        moved |= {f"average.{name}": a for name, a in average.params.state_dict().items()}
+    return moved
 
 
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from autograd.core import primitive_vjps
 from autograd.tracer import trace_stack
+from minigan.training import Player
 
 from minigan import kernels, objectives, optimizers, stop_gradient, training
 from minigan import primitives as P  # noqa: N812  formulas are full of it
@@ -24,7 +25,6 @@ from minigan.networks import toy
 from minigan.parameters import Parameters
 from minigan.primitives.linear import linear, linear_activation
 from minigan.primitives.shaping import put, sum_to
-from minigan.training import Player
 from tests.gradient_table import central_difference
 
 X = np.array([0.5, -1.2, 2.0])

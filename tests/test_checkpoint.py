@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from minigan import Adam, BatchNorm1d, Linear, Parameters, Sequential
 from minigan.arrays import register_array_type
-from minigan.checkpoint import Checkpoints, first_non_finite, load, save
-from minigan.weights_files import CheckpointError, load_weights
+from minigan.files.checkpoint import Checkpoints, first_non_finite, load, save
+from minigan.files.weights import CheckpointError, load_weights
 from tests.damage import bit_flipped, mutated, truncated
 from tests.fake_device import fake_cupy
 from tests.memory import examples

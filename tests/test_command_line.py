@@ -16,11 +16,11 @@ from PIL import Image
 
 from minigan import running
 from minigan.__main__ import main
-from minigan.checkpoint import Checkpoints, load
+from minigan.files.checkpoint import Checkpoints, load
+from minigan.files.weights import load_weights, read_metadata, save_weights
+from minigan.gans.sampling import apply
+from minigan.pictures.sheets import sheet, to_bytes
 from minigan.running import Run, open_run, train
-from minigan.sampling import apply
-from minigan.sheets import sheet, to_bytes
-from minigan.weights_files import load_weights, read_metadata, save_weights
 from tests.small_systems import build
 
 ROOT = Path(__file__).parent.parent

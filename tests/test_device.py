@@ -22,11 +22,11 @@ from minigan import DivergedError, arrays, kernels, optimizers, primitives, runn
 from minigan.__main__ import main
 from minigan.arrays import DeviceError, mixed_devices, to_device_of
 from minigan.autodiff import grad, value_and_grad
+from minigan.gans import GANS
+from minigan.gans import toy as toy_system
+from minigan.gans.system import System
 from minigan.parameters import Parameters
 from minigan.running import Run, open_run, open_weights, train
-from minigan.systems import SYSTEMS
-from minigan.systems import toy as toy_system
-from minigan.systems.system import System
 from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
 from tests.small_systems import TURNS, build, every_system, files, numbers
 
@@ -294,7 +294,7 @@ def no_cupy() -> Any:
     raise DeviceError("device 'cuda' needs CuPy")
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", GANS)
 def test_a_device_that_cannot_be_used_is_refused_in_one_line_before_any_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -408,7 +408,7 @@ def test_an_error_that_has_nothing_to_do_with_devices_stays_what_it_is() -> None
 # --- Precision --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", GANS)
 def test_tf32_is_off_unless_it_is_asked_for(name: str, tmp_path: Path) -> None:
     for tf32 in (False, True, False):
         build(name, tmp_path, device="cuda", tf32=tf32)
@@ -440,14 +440,14 @@ def test_tf32_on_the_host_is_refused_by_name_in_every_command(
     train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
     weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
     capsys.readouterr()
-    for name in SYSTEMS:
+    for name in GANS:
         assert main(["train", HOST[name], "--tf32", "--output", str(tmp_path / name)]) == 2
         assert not (tmp_path / name).exists()
     assert main(["sample", str(tmp_path / "run"), "--tf32", *out]) == 2
     assert main(["sample", str(weights), "--tf32", *out]) == 2
     assert dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), "--tf32", *out]) == 2
     assert toy_gaussian.main(["--tf32", *out]) == 2
-    assert capsys.readouterr().err == (len(SYSTEMS) + 4) * TF32_ON_THE_HOST
+    assert capsys.readouterr().err == (len(GANS) + 4) * TF32_ON_THE_HOST
 
 
 def test_a_gpu_without_tf32_and_one_without_cudas_libraries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

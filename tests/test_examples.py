@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan.checkpoint import Checkpoints
 from minigan.data.digits import digits
+from minigan.files.checkpoint import Checkpoints
 from minigan.running import open_run
 from minigan.running.records import read_records
 from tests.small_systems import draw_images

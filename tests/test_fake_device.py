@@ -11,13 +11,13 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from minigan.training import Player
 
 from minigan import arrays, averaging, kernels, objectives, optimizers, primitives, training, value_and_grad
 from minigan.autodiff import defvjp, grad, primitive
 from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
 from minigan.parameters import Parameters
-from minigan.training import Player
 from tests.fake_device import CUPY_FUNCTIONS, FakeArray, Traffic, fake_cupy, watched
 from tests.gradient_table import CASES, Case, derivatives, drawn
 

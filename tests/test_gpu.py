@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from minigan.sending import sender
 
 from minigan import kernels, primitives, sending
 from minigan.arrays import DeviceError, array_module, set_precision, to_device, to_host, use_cupy
 from minigan.autodiff import grad, value_and_grad
 from minigan.running import Run, open_run, train
-from minigan.sending import sender
 from tests import image_trajectories, trajectories
 from tests.gradient_table import CASES, Case, derivatives, differences, drawn
 from tests.references import load_images, load_trajectory

@@ -484,4 +484,4 @@ def test_a_profile_without_a_gpu_says_so_in_one_line(monkeypatch: pytest.MonkeyP
 
 
 def test_steps_names_a_turn_on_the_gpu_for_each_of_its_systems() -> None:
-    assert steps.GPU_TURNS.keys() == steps.SYSTEMS.keys()
+    assert steps.GPU_TURNS.keys() == steps.GANS.keys()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import linalg, spatial, stats
 
-from minigan.image_metrics import (
+from minigan.metrics.images import (
     confident_share,
     copied_share,
     frechet_distance,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.live import Live
+from minigan.running.live import Live
 
 
 @pytest.fixture

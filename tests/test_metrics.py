@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from minigan.data.toy import Gaussian, uniform_noise
-from minigan.metrics import ks_distance, moments, wasserstein1
+from minigan.metrics.numbers import ks_distance, moments, wasserstein1
 
 SAMPLES = np.random.default_rng(0).gamma(3.0, 1.5, 2000)
 GAUSSIAN = Gaussian(4.0, 1.25)

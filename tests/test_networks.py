@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from minigan.training import Player, d_loss, g_loss
 
 from minigan import Adam, Sequential, initializers, kernels, objectives, value_and_grad
 from minigan.networks import conv28, dcgan, lenet, mlp
 from minigan.primitives import cross_entropy
-from minigan.training import Player, d_loss, g_loss
 
 NARROW: dict[str, tuple[Sequential, Sequential, int, tuple[int, ...]]] = {  # G, D, noise, an image
     "mlp": (mlp.generator(5, (4, 6), 9), mlp.discriminator(9, (6, 4)), 5, (9,)),

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from minigan.training import d_loss
 
 import minigan.kernels
 from minigan import kernels, objectives, value_and_grad
 from minigan.kernels import scratch
 from minigan.networks import conv28, dcgan, mlp
-from minigan.training import d_loss
 from tests.gradient_table import CASES, Case, derivatives, drawn
 
 NAMES = [module.name for module in pkgutil.iter_modules(minigan.kernels.__path__)]

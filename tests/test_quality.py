@@ -15,8 +15,8 @@ from safetensors.numpy import load_file
 from benchmarks import classifier
 from benchmarks.classifier import TrainClassifier, judged, load_classifier, read_images
 from benchmarks.quality import Score
+from minigan.gans import mnist_mlp
 from minigan.running import Run, train
-from minigan.systems import mnist_mlp
 
 
 def _write_idx(file: Path, x: np.ndarray) -> None:

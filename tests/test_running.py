@@ -22,12 +22,12 @@ from PIL import Image
 
 from minigan import checkpoint, play, running, training
 from minigan.data.toy import Gaussian
+from minigan.files.weights import load_weights
+from minigan.gans import GANS
+from minigan.gans.system import System
 from minigan.running import Run, Training, records, train
 from minigan.running.interruption import Interruption
-from minigan.running.training import NotFiniteError
-from minigan.systems import SYSTEMS
-from minigan.systems.system import System
-from minigan.weights_files import load_weights
+from minigan.running.loop import NotFiniteError
 from tests.small_systems import TURNS, build, every_system, files, numbers, options
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def test_a_run_leaves_its_log_its_pictures_its_weights_and_its_checkpoints(name:
         with Image.open(run / picture) as image:
             assert getattr(image, "n_frames", 1) == (3 if picture == "training.gif" else 1)
             assert len(image.convert("RGB").getcolors(10**7) or []) > 1
-    G = SYSTEMS[name].networks(system.options)[0]
+    G = GANS[name].networks(system.options)[0]
     g = G.init(np.random.default_rng(1))
     g.load_state_dict(load_weights(run / "weights" / "netg.safetensors"))
     np.testing.assert_array_equal(g.flat, system.G.params.flat)
@@ -192,7 +192,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from minigan import running
-from minigan.systems import dcgan
+from minigan.gans import dcgan
 sys.exit(running.main(dcgan, sys.argv[1:], None, "program"))
 """
 
@@ -393,7 +393,7 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_run(tmp_path: Path) 
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_says_what_broke(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy, out = SYSTEMS["toy"], f"--output={tmp_path / 'run'}"
+    toy, out = GANS["toy"], f"--output={tmp_path / 'run'}"
     assert running.main(toy, [out, "--epochs=50", "--stop-after=3"], None, "program") == 0
     monkeypatch.setattr(Gaussian, "sample", lambda self, rng, n: np.full((n, 1), np.nan, np.float32))
     assert running.main(toy, [out, "--resume"], None, "program") == 1
@@ -465,7 +465,7 @@ def test_a_mistake_is_refused_in_one_line(
     (tmp_path / "there" / "thesis.tex").touch()
     (tmp_path / "file").touch()
     before = files(tmp_path)
-    assert running.main(SYSTEMS["toy"], arguments, None, "program") == 2
+    assert running.main(GANS["toy"], arguments, None, "program") == 2
     assert capsys.readouterr().err == f"error: {message}\n"
     assert files(tmp_path) == before
 
@@ -505,13 +505,13 @@ def test_a_log_that_somebody_wrote_into_is_named_and_costs_only_the_pictures(tmp
 
 def test_a_run_is_not_resumed_with_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=3))
-    assert running.main(SYSTEMS["mnist_mlp"], [f"--output={tmp_path / 'run'}", "--resume"], None, "program") == 2
+    assert running.main(GANS["mnist_mlp"], [f"--output={tmp_path / 'run'}", "--resume"], None, "program") == 2
     assert re.search(r"error: resume: the run in \S+ is of toy, not of mnist_mlp\n", capsys.readouterr().err)
 
 
 def test_a_resumed_run_knows_its_own_options(tmp_path: Path) -> None:
     out = f"--output={tmp_path / 'run'}"
-    toy = SYSTEMS["toy"]
+    toy = GANS["toy"]
     assert running.main(toy, [out, "--batch=8", "--epochs=9", "--average=0", "--stop-after=4"], None, "program") == 0
     assert running.main(toy, [out, "--resume"], None, "program") == 0
     about = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -524,7 +524,7 @@ def test_a_resumed_run_goes_on_being_logged_shown_and_kept_as_before(tmp_path: P
     whole, parts = f"--output={tmp_path / 'whole'}", f"--output={tmp_path / 'parts'}"
     start = ["--batch=8", "--epochs=9", *habits]
     for said in ([whole, *start], [parts, *start, "--stop-after=5"], [parts, "--resume"]):
-        assert running.main(SYSTEMS["toy"], said, None, "program") == 0
+        assert running.main(GANS["toy"], said, None, "program") == 0
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
 

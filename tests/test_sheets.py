@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan.plotting import run_figure
-from minigan.sheets import save_gif, save_picture, save_sheet, sheet, to_bytes
+from minigan.pictures.figures import run_figure
+from minigan.pictures.sheets import save_gif, save_picture, save_sheet, sheet, to_bytes
 
 
 def _grey(*values: float) -> np.ndarray:

@@ -12,11 +12,11 @@ import pytest
 from examples import toy_gaussian
 from minigan import Adam, initializers, objectives, running
 from minigan.arrays import to_host
+from minigan.files.weights import CheckpointError, save_weights
+from minigan.gans import GANS, dcgan, mnist_conv, mnist_mlp, toy
+from minigan.metrics.pixels import coarse, frechet_of_pixels
 from minigan.running import Run, train
 from minigan.running.folder import describe, options_from
-from minigan.systems import SYSTEMS, dcgan, mnist_conv, mnist_mlp, toy
-from minigan.systems.scores import coarse, frechet_of_pixels
-from minigan.weights_files import CheckpointError, save_weights
 from tests.small_systems import build, every_system, options
 
 
@@ -137,7 +137,7 @@ def test_the_data_are_no_distance_from_themselves() -> None:
 @every_system
 @pytest.mark.parametrize("preset", ["default", "quick"])
 def test_options_survive_being_written_down(name: str, preset: str) -> None:
-    module = SYSTEMS[name]
+    module = GANS[name]
     o = module.PRESETS[preset]
     assert o.preset == preset
     assert options_from(module.Options, describe(name, o)["options"]) == o
@@ -182,7 +182,7 @@ def test_images_that_cannot_be_found_are_refused_by_the_options_name(data: str, 
 )
 def test_options_of_another_type_are_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected a value like .*, got "):
-        options_from(SYSTEMS["mnist_mlp"].Options, change)
+        options_from(GANS["mnist_mlp"].Options, change)
 
 
 def test_the_dcgan_starts_from_weights(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import math
 
 import numpy as np
 import pytest
+from minigan.training import d_loss
 
 from minigan import SGD, Adam, DivergedError, Linear, Parameters, Player, Sequential, Sigmoid, objectives, play
 from minigan.networks import toy
 from minigan.objectives import Objective
 from minigan.optimizers import linear_decay
 from minigan.primitives import mean
-from minigan.training import d_loss
 from tests.trajectories import OBJECTIVES
 
 ROW = 5

@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as arrays_of
 
 import minigan
 from minigan import BatchNorm1d, Linear, Sequential
-from minigan.torch_files import load_pth, save_pth
-from minigan.weights_files import CheckpointError, load_weights, read_metadata, save_npz, save_weights, weights_to_bytes
+from minigan.files.torch import load_pth, save_pth
+from minigan.files.weights import CheckpointError, load_weights, read_metadata, save_npz, save_weights, weights_to_bytes
 from tests.damage import mutated
 from tests.memory import MEMORIES, examples, laid_out
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from minigan.training import Turn
 
 from benchmarks.systems import BETAS, EPSILON, LEARNING_RATE, LOGITS, answer, networks, problem
 from minigan import Adam, Parameters, Player, kernels, play, to_device, to_host
 from minigan.arrays import Device
 from minigan.objectives import non_saturating, non_saturating_with_logits
-from minigan.training import Turn
 
 
 class Minigan:

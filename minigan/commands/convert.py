@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from minigan.torch_files import load_pth, save_pth
-from minigan.weights_files import load_weights, read_metadata, save_npz, save_weights
+from minigan.files.torch import load_pth, save_pth
+from minigan.files.weights import load_weights, read_metadata, save_npz, save_weights
 
 FORMATS = (".safetensors", ".npz", ".pth", ".pt")
 

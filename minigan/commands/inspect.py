@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import tyro
 
-from minigan.checkpoint import Checkpoints, load
 from minigan.commands.convert import counting, read_weights
+from minigan.files.checkpoint import Checkpoints, load
+from minigan.files.weights import CheckpointError, read_metadata
 from minigan.running.folder import Folder, read_about
-from minigan.weights_files import CheckpointError, read_metadata
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +10,11 @@ import numpy as np
 import tyro
 
 from minigan.arrays import Device, to_host
+from minigan.files.weights import save_npz
+from minigan.pictures.sheets import save_picture, save_sheet, to_bytes
 from minigan.running.folder import Folder
 from minigan.running.pictures import images_of
 from minigan.running.trained import Trained, open_run, open_weights
-from minigan.sheets import save_picture, save_sheet, to_bytes
-from minigan.weights_files import save_npz
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,13 @@ class Sample:
     """draw from the moving average of G, if the run has one; --no-ema: from G itself"""
     candidates: int | None = None
     """draw so many, and keep the n that D finds most real"""
+    batch_statistics: bool | None = None
+    """whether batch norm looks at the samples that are drawn together, or at its running statistics; as the GAN has it,
+    if not given"""
     device: Device = "cpu"
     """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
-    tf32: bool = False
-    """let the GPU round the factors of matrix products to TF32: faster, less exact"""
+    gan: Path | None = None
+    """the .py file of the GAN, if it is one of your own"""
 
 
 def sample(o: Sample) -> int:
@@ -57,6 +60,8 @@ def sample(o: Sample) -> int:
         raise ValueError(f"candidates: expected at least n, {o.n}, got {o.candidates}")
     write = writer(o)
     trained = open_source(o)
+    if o.batch_statistics is not None:
+        trained = trained._replace(sampling=replace(trained.sampling, batch_statistics=o.batch_statistics))
     rng, scores = np.random.default_rng(o.seed), {}
     if o.candidates is None:
         samples = to_host(trained.sample(rng, o.n))
@@ -75,10 +80,10 @@ def open_source(o: Sample) -> Trained:
     if not o.source.is_dir():
         if o.checkpoint != "latest":
             raise ValueError(f"checkpoint: {o.source} is a file of weights and has none, got {o.checkpoint}")
-        return open_weights(o.source, o.device, o.tf32)
+        return open_weights(o.source, o.device, o.gan)
     if not Folder(o.source).about.exists():
         raise ValueError(f"source: there is no run in {o.source}")
-    return open_run(o.source, o.checkpoint, average=o.ema, device=o.device, tf32=o.tf32)
+    return open_run(o.source, o.checkpoint, average=o.ema, device=o.device, gan=o.gan)
 
 
 def writer(o: Sample) -> Any:
@@ -101,7 +106,7 @@ def write_sheet(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[s
     """All of them in one picture; numbers as the picture that their system makes of them."""
     images = images_of(samples)
     if images is None:
-        save_picture(o.output, trained.show.picture(samples))
+        save_picture(o.output, trained.sampling.picture(samples))
     else:
         save_sheet(o.output, images, o.columns)
 

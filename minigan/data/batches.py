@@ -1,7 +1,10 @@
 """Minibatches without end, in an order that two integers describe.
 
     batches = Batches(images, batch_size=64, seed=0)
-    play(G, D, objective, lambda: next(batches), ...)
+    x = next(batches)
+
+    batches = Batches(images, batch_size=64, seed=0, labels=labels)
+    x, y = next(batches)
 
 Epoch e goes through the data in the order `default_rng([seed, e]).permutation(n)`: so to resume a run bit for bit, it
 is enough to know epoch and batch, and nothing about how many batches were read ahead, or by how many threads.
@@ -40,6 +43,7 @@ class Batches:
         seed: of the order, at least 0.
         drop_last: leave out the rows of each epoch that do not fill a batch; otherwise the epoch ends on a smaller one.
         workers: threads that read ahead; 0 reads when asked. Batches do not depend on it.
+        labels: (len(data),) integers; each batch is then a pair, the rows and their labels.
 
     Attributes:
         epoch, batch: of the next batch, both from 0.
@@ -47,11 +51,20 @@ class Batches:
         indices: rows of data in the last batch, say to look up their labels; None before the first.
 
     Raises:
-        ValueError: if an argument is out of range, data is empty or neither uint8 nor floats, or holds less than a
-            batch while drop_last is set.
+        TypeError: if the labels are not integers.
+        ValueError: if an argument is out of range, data is empty or neither uint8 nor floats, holds less than a batch
+            while drop_last is set, or there is not one label for each row.
     """
 
-    def __init__(self, data: Data, batch_size: int, seed: int = 0, drop_last: bool = True, workers: int = 1) -> None:
+    def __init__(
+        self,
+        data: Data,
+        batch_size: int,
+        seed: int = 0,
+        drop_last: bool = True,
+        workers: int = 1,
+        labels: np.ndarray | None = None,
+    ) -> None:
         for name, value, least in [("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)]:
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
@@ -62,6 +75,11 @@ class Batches:
             raise ValueError("data: expected at least one row, got none")
         if drop_last and batch_size > n:
             raise ValueError(f"batch_size: expected at most the {n} rows of data, got {batch_size}; or drop_last=False")
+        if labels is not None and labels.shape != (n,):
+            raise ValueError(f"labels: expected one for each of the {n} rows of data, got shape {labels.shape}")
+        if labels is not None and labels.dtype.kind not in "iu":
+            raise TypeError(f"labels: expected integers, got {labels.dtype}")
+        self.labels = labels
         self.data, self.batch_size, self.seed, self.drop_last = data, batch_size, seed, drop_last
         self.batches_per_epoch = n // batch_size if drop_last else -(-n // batch_size)
         self.indices: np.ndarray | None = None
@@ -85,8 +103,8 @@ class Batches:
     def __iter__(self) -> Batches:
         return self
 
-    def __next__(self) -> np.ndarray:
-        """The next batch.
+    def __next__(self) -> Any:
+        """The next batch: an array, or with labels a pair of arrays.
 
         Raises:
             ValueError: after close().
@@ -105,7 +123,7 @@ class Batches:
         self._position += 1
         self._ahead.pop(self._position - 1, None)
         self._read_ahead()
-        return x
+        return x if self.labels is None else (x, self.labels[rows].astype(np.int64))
 
     def state_dict(self) -> dict[str, int]:
         """Where we are: epoch and batch, and what they mean something for (seed, size, batch_size, drop_last)."""

@@ -42,8 +42,3 @@ class Gaussian:
     def quantile(self, u: np.ndarray) -> np.ndarray:
         """The x with P(X <= x) = u, for u in (0, 1), any shape."""
         return np.vectorize(NormalDist(self.mu, self.sigma).inv_cdf, otypes=[float])(u)
-
-
-def uniform_noise(rng: np.random.Generator, n: int, dtype: type = np.float32) -> np.ndarray:
-    """n numbers uniform on [0, 1), shape (n, 1): what the toy's G turns into samples."""
-    return rng.random((n, 1)).astype(dtype)

@@ -2,7 +2,7 @@
 
     summary = train(mnist_conv.build(options), Run(output=Path("runs/digits")))
 
-    training.py      the loop: play a turn, and see what is due
+    loop.py          the loop: play a turn, and see what is due
     folder.py        what lies where in a run's folder
     state.py         what a checkpoint holds, and how a run goes on from it
     records.py       log.jsonl
@@ -11,14 +11,14 @@
     trained.py       a run's networks, opened again to draw samples
     command.py       all of it as one command line
 
-None of it touches the numbers: a run that is watched plays the same game as `for turn in system.turns()`.
+None of it touches the numbers: a run that is watched plays the same game as `for turn in system.play()`.
 """
 
 from minigan.running.command import main, told
 from minigan.running.folder import Folder
+from minigan.running.loop import Summary, Training, train
 from minigan.running.options import Run
 from minigan.running.trained import Trained, open_run, open_weights
-from minigan.running.training import Summary, Training, train
 
 __all__ = [
     "Folder",

@@ -21,11 +21,13 @@ import tyro
 from tqdm import tqdm
 
 from minigan.arrays import DeviceError
-from minigan.checkpoint import Checkpoints
+from minigan.files.checkpoint import Checkpoints
+from minigan.game import DivergedError
+from minigan.gans import name_of
+from minigan.gans.options import Options
 from minigan.running.folder import Folder, options_from, read_about
+from minigan.running.loop import NotFiniteError, Summary, train
 from minigan.running.options import Run
-from minigan.running.training import NotFiniteError, Summary, train
-from minigan.training import DivergedError
 
 O = TypeVar("O")
 
@@ -100,22 +102,23 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
     Raises:
         ValueError: if there is no run to resume, or it is of another system.
     """
-    name = module.__name__.rpartition(".")[2]
+    name, kind = name_of(module), getattr(module, "Options", Options)
+    presets = getattr(module, "PRESETS", {"default": kind()})
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="default")
     first.add_argument("--output", type=Path, default=Path("runs") / name)
     first.add_argument("--resume", action="store_true")
     said = first.parse_known_args(arguments)[0]
-    start, run = module.PRESETS.get(said.preset, module.PRESETS["default"]), Run()
+    start, run = presets.get(said.preset, presets["default"]), Run()
     if said.resume and not {"-h", "--help"} & set(arguments):
         folder = Folder(said.output)
         folder.check(resume=True)
         about = read_about(folder)
         if about["system"] != name:
             raise ValueError(f"resume: the run in {said.output} is of {about['system']}, not of {name}")
-        start, run = options_from(module.Options, about["options"]), options_from(Run, about.get("run", {}))
+        start, run = options_from(kind, about["options"]), options_from(Run, about.get("run", {}))
     return tyro.cli(
-        Command[module.Options],  # type: ignore[name-defined]
+        Command[kind],  # type: ignore[valid-type]
         prog=program,
         args=arguments,
         default=Command(start, replace(run, output=said.output)),

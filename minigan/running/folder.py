@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from minigan.weights_files import CheckpointError, read_file, replace_file
+from minigan.files.weights import CheckpointError, read_file, replace_file
+from minigan.gans.options import plain
+
+GONE = {"tf32"}
+"""Options that earlier versions had and wrote into run.json; none of them changed more than rounding."""
 
 
 class Folder(NamedTuple):
@@ -86,8 +89,7 @@ class Folder(NamedTuple):
 
 def describe(system: str, options: Any) -> dict[str, Any]:
     """What run.json holds: plain data that `options_from` reads."""
-    plain = {field.name: _plain(getattr(options, field.name)) for field in dataclasses.fields(options)}
-    return {"system": system, "options": plain}
+    return {"system": system, "options": plain(options)}
 
 
 def write_about(folder: Folder, about: dict[str, Any]) -> None:
@@ -112,24 +114,19 @@ def read_about(folder: Folder) -> dict[str, Any]:
     return about
 
 
-def options_from(kind: type, plain: dict[str, Any]) -> Any:
+def options_from(kind: type, saved: dict[str, Any]) -> Any:
     """Options of this kind from plain data. Raises ValueError for unknown names and values of other types."""
     hints = get_type_hints(kind)
-    unknown = sorted(plain.keys() - hints.keys())
+    saved = {name: value for name, value in saved.items() if name not in GONE}
+    unknown = sorted(saved.keys() - hints.keys())
     if unknown:
         raise ValueError(f"run.json: unknown options {', '.join(unknown)}")
-    options = kind(**{name: _as_hinted(value, str(hints[name])) for name, value in plain.items()})
+    options = kind(**{name: _as_hinted(value, str(hints[name])) for name, value in saved.items()})
     for field in dataclasses.fields(options):
         default, value = field.default, getattr(options, field.name)
         if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
             raise ValueError(f"run.json: {field.name}: expected a value like {default!r}, got {value!r}")
     return options
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _as_hinted(value: Any, hint: str) -> Any:

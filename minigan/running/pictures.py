@@ -7,45 +7,45 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minigan import plotting
 from minigan.arrays import to_host
+from minigan.gans.sampling import walk
+from minigan.gans.system import System
+from minigan.pictures import figures
+from minigan.pictures.sheets import save_gif, save_picture, sheet
 from minigan.running.folder import Folder
 from minigan.running.records import read_records
-from minigan.sampling import walk
-from minigan.sheets import save_gif, save_picture, sheet
-from minigan.systems.system import System
 
 FRAMES = 120  # of the film, at most
 WALKS, STEPS = 6, 10
 
 
 class Sheets:
-    """Samples of a system for the eye and for scores, always of the same noise, drawn apart from its training."""
+    """Samples of a system for the eye and for scores, always of the same noise, drawn apart from its training run."""
 
     def __init__(self, system: System) -> None:
-        self.system = system
-        self._noise = system.show.noise(self._rng(1), system.show.sheet)
+        self.system, self.sampling = system, system.sampling
+        self._noise = self.sampling.noise(self._rng(1), self.sampling.count)
 
     def sheet(self) -> np.ndarray:
         """The fixed noise, as it looks now."""
-        return self.system.show.picture(to_host(self.system.sample(self._noise)))
+        return self.sampling.picture(to_host(self.system.samples(self._noise)))
 
     def walk(self) -> np.ndarray | None:
         """Ways from one noise to another, each a row of the picture; None where there is nothing to see."""
-        show = self.system.show
-        if show.between is None:
+        if self.sampling.way is None:
             return None
         rng = self._rng(2)
-        z = walk(show.noise(rng, WALKS), show.noise(rng, WALKS), STEPS, show.between)
-        images = images_of(to_host(self.system.sample(z)))
+        z = walk(self.sampling.noise(rng, WALKS), self.sampling.noise(rng, WALKS), STEPS, self.sampling.way)
+        images = images_of(to_host(self.system.samples(z)))
         return None if images is None else sheet(images, columns=STEPS, scale=2)
 
     def score(self, name: str, samples: int = 1000) -> float:
         """How far samples are from the data."""
-        return self.system.scores[name](to_host(self.system.sample(self.system.show.noise(self._rng(3), samples))))
+        z = self.sampling.noise(self._rng(3), samples)
+        return self.system.scores[name](to_host(self.system.samples(z)))
 
     def _rng(self, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.system.options.seed, purpose])
+        return np.random.default_rng([getattr(self.system.options, "seed", 0), purpose])
 
 
 def images_of(samples: np.ndarray) -> np.ndarray | None:
@@ -63,7 +63,7 @@ def draw_the_end(system: System, sheets: Sheets, folder: Folder, gif: bool) -> N
         save_picture(folder.path / "walk.png", ways)
     records = read_records(folder.log)
     if records:
-        plotting.run_figure(records).savefig(folder.path / "curves.png", dpi=110)
+        figures.run_figure(records).savefig(folder.path / "curves.png", dpi=110)
     found = folder.sheets()
     if gif and found:
         chosen = np.unique(np.linspace(0, len(found) - 1, min(FRAMES, len(found))).astype(int))

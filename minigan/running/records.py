@@ -1,6 +1,6 @@
 """log.jsonl: what is worth knowing of a turn, one JSON object a line.
 
-    {"turn": 250, "epoch": 1, "batch": 250, "d_real": 0.61, "d_fake": 0.53, "g": 1.02, "on_real": 0.58, "on_fake": 0.4}
+    {"turn": 250, "epoch": 1, "batch": 250, "d_loss": 1.14, "on_real": 0.58, "on_fake": 0.4, "g_loss": 1.02}
     {"turn": 468, "frechet": 0.132}
 
 There is no clock in it, so that a run that was interrupted leaves the same file as one that was not.
@@ -15,25 +15,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigan.objectives import Objective
-from minigan.training import Turn
-from minigan.weights_files import CheckpointError
+from minigan.files.weights import CheckpointError
+from minigan.game import Turn
 
 
-def record_of(turn: Turn, objective: Objective, epoch: int) -> dict[str, Any]:
-    """The record of a turn: its losses, and D(x) and D(G(z)) as on_real and on_fake; None for what did not happen.
+def record_of(turn: Turn, epoch: int | None) -> dict[str, Any]:
+    """The record of a turn: its place and its notes; None for a note that is not finite.
 
     Args:
         turn: as played.
-        objective: what reads D's scores as probabilities.
-        epoch: turns in an epoch; epochs and batches count from 1.
+        epoch: turns in an epoch; epochs and batches count from 1. None where there are none.
     """
-    numbers = {"d_real": turn.d_real, "d_fake": turn.d_fake, "g": turn.g}
-    for name in ("on_real", "on_fake"):
-        scores = getattr(turn, name)
-        numbers[name] = math.nan if scores is None else float(objective.probability(scores).mean())
-    place = {"turn": turn.number, "epoch": (turn.number - 1) // epoch + 1, "batch": (turn.number - 1) % epoch + 1}
-    return {**place, **{name: None if math.isnan(x) else float(f"{x:.6g}") for name, x in numbers.items()}}
+    place = {"turn": turn.number}
+    if epoch:
+        place |= {"epoch": (turn.number - 1) // epoch + 1, "batch": (turn.number - 1) % epoch + 1}
+    return place | {name: rounded(x) for name, x in turn.items()}
+
+
+def rounded(x: float) -> Any:
+    """x to six digits; None if it is not finite."""
+    return float(f"{x:.6g}") if math.isfinite(x) else None
+
+
+PLACE = ("turn", "epoch", "batch")
+"""what a record says of when; everything else is a note"""
+
+
+def one_line(record: Mapping[str, Any]) -> str:
+    """A record as a line of the log and of the bar: epoch 3, batch 5: d_loss 1.38, g_loss 0.69"""
+    place = ", ".join(f"{name} {record[name]}" for name in (PLACE[1:] if "epoch" in record else PLACE[:1]))
+    return f"{place}: {notes_line(record)}"
+
+
+def notes_line(record: Mapping[str, Any]) -> str:
+    """The notes alone: d_loss 1.38, g_loss 0.69"""
+    notes = {name: x for name, x in record.items() if name not in PLACE}
+    return ", ".join(f"{name} {'-' if x is None else format(x, '.4g')}" for name, x in notes.items())
 
 
 class Log:

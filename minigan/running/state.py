@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.arrays import to_host
-from minigan.checkpoint import State, first_non_finite
+from minigan.files.checkpoint import State, first_non_finite
+from minigan.gans.system import System
 from minigan.running.folder import describe
-from minigan.systems.system import System
 
 
 class Progress(NamedTuple):
@@ -19,31 +19,37 @@ class Progress(NamedTuple):
     log: int = 0
 
 
+def check_memory(system: System) -> None:
+    """Refuse a system that a checkpoint could not hold, before any work: ValueError or TypeError, naming the entry."""
+    taken = {"about", "progress", *system.players, *(f"{name}_optimizer" for name in system.players)}
+    for name, item in system.memory.items():
+        if name in taken:
+            raise ValueError(f"memory: {name!r} is the name of another entry of a checkpoint; choose another")
+        if not isinstance(item, np.random.Generator) and not hasattr(item, "load_state_dict"):
+            raise TypeError(
+                f"memory: expected {name!r} to have state_dict() and load_state_dict(state), or to be a "
+                f"numpy.random.Generator, got {type(item).__name__}"
+            )
+
+
 def state_of(system: System, progress: Progress) -> State:
-    """Everything that the rest of the training depends on, as live arrays and plain data; no word of the device."""
+    """Everything that the rest of the run depends on, as live arrays and plain data; no word of the device."""
     about = describe(system.name, system.options)
-    del about["options"]["device"], about["options"]["tf32"]
-    state: State = {
-        "G": system.G.params,
-        "D": system.D.params,
-        "G_optimizer": system.G.optimizer.state_dict(),
-        "D_optimizer": system.D.optimizer.state_dict(),
-        "rng": system.rng.bit_generator.state,
-        "progress": progress._asdict(),
-        "about": about,
-    }
-    if system.average:
-        state["average"] = system.average.state_dict()
-    if system.batches:
-        state["batches"] = system.batches.state_dict()
+    about["options"].pop("device", None)
+    state: State = {"progress": progress._asdict(), "about": about}
+    for name, player in system.players.items():
+        state[name], state[f"{name}_optimizer"] = player.params, player.optimizer.state_dict()
+    for name, item in system.memory.items():
+        drawn = isinstance(item, np.random.Generator)
+        state[name] = item.bit_generator.state if drawn else item.state_dict()
     return state
 
 
 def first_not_finite(system: System, state: State) -> str | None:
     """The first number of the state that is NaN or infinite, as "G_optimizer/V of main.0.weight", or None."""
     where = first_non_finite(state)
-    player = {"G_optimizer": system.G, "D_optimizer": system.D}.get(where.partition("/")[0]) if where else None
-    if not where or not player:
+    player = system.players.get(where.partition("/")[0].removesuffix("_optimizer")) if where else None
+    if not where or not player or "_optimizer/" not in where:
         return where
     entry, _, name = where.partition("/")
     index = int(np.argmin(np.isfinite(to_host(state[entry][name]))))  # in one vector that all layers share
@@ -60,15 +66,14 @@ def restore(system: System, state: State) -> Progress:
     """
     try:
         check_same(system, state["about"])
-        system.G.params.load_state_dict(state["G"])
-        system.D.params.load_state_dict(state["D"])
-        system.G.optimizer.load_state_dict(state["G_optimizer"])
-        system.D.optimizer.load_state_dict(state["D_optimizer"])
-        system.rng.bit_generator.state = state["rng"]
-        if system.average:
-            system.average.load_state_dict(state["average"])
-        if system.batches:
-            system.batches.load_state_dict(state["batches"])
+        for name, player in system.players.items():
+            player.params.load_state_dict(state[name])
+            player.optimizer.load_state_dict(state[f"{name}_optimizer"])
+        for name, item in system.memory.items():
+            if isinstance(item, np.random.Generator):
+                item.bit_generator.state = state[name]
+            else:
+                item.load_state_dict(state[name])
         return Progress(**state["progress"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"resume: the checkpoint is not of a run of {system.name}: {error!r}") from error
@@ -80,7 +85,7 @@ def check_same(system: System, about: dict[str, Any]) -> None:
         raise ValueError(f"resume: the run is of {about['system']}, not of {system.name}")
     options = describe(system.name, system.options)["options"]
     for name, value in options.items():
-        if name not in system.free and about["options"].get(name, value) != value:
+        if name not in system.may_change and about["options"].get(name, value) != value:
             raise ValueError(
                 f"resume: the run has {name} = {about['options'][name]}, which cannot become {value} on the way; "
                 "start a new one"

@@ -1,4 +1,4 @@
-"""A run's networks, opened again to draw samples: no data are needed, and nothing of the run is changed.
+"""A run's players, opened again to draw samples: nothing of the run is changed.
 
     trained = open_run("runs/faces")
     best = trained.pick(np.random.default_rng(0), candidates=512, keep=64)
@@ -16,51 +16,46 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array, Device, set_precision
-from minigan.checkpoint import Checkpoints, load
-from minigan.layers import Sequential
-from minigan.parameters import Parameters
+from minigan.arrays import Array, Device
+from minigan.files.checkpoint import Checkpoints, load
+from minigan.files.weights import CheckpointError, load_weights, read_metadata
+from minigan.game import Player
+from minigan.gans import GANS, gan_of, name_of
+from minigan.gans.options import Options
+from minigan.gans.sampling import Picked, Sampling, pick
+from minigan.optimizers import SGD
 from minigan.running.folder import Folder, options_from, read_about
-from minigan.sampling import Picked, apply, pick
-from minigan.systems import SYSTEMS
-from minigan.systems.system import Show
-from minigan.weights_files import CheckpointError, load_weights, read_metadata
 
 
 class Trained(NamedTuple):
     """What a checkpoint or a weight file of a run knows.
 
-    name, options: the system's.
+    name, options: the GAN's.
     turn: at which it was saved.
-    G, D, g, d: the networks and their numbers; g is the moving average of G if the run has one. d is None if only G's
-        numbers are known.
-    show: how samples are drawn and looked at.
+    players: name -> Player, those whose numbers are known; G has its moving average if the run has one.
+    sampling: how samples are drawn and looked at.
     """
 
     name: str
     options: Any
     turn: int
-    G: Sequential
-    D: Sequential
-    g: Parameters
-    d: Parameters | None
-    show: Show
+    players: dict[str, Player]
+    sampling: Sampling
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
-        """n samples of G, (n, ...)."""
-        return self.show.sample(self.G, self.g, self.show.noise(rng, n))
+        """n samples, (n, ...)."""
+        return self.sampling.samples(self.players, self.sampling.noise(rng, n))
 
     def pick(self, rng: np.random.Generator, candidates: int = 512, keep: int = 64) -> Picked:
-        """Of many samples those that D finds most real; see `sampling.pick`. Raises ValueError if d is None."""
-        d = self.d
-        if d is None:
+        """Of many samples those that D finds most real; see `sampling.pick`. Raises ValueError if there is no D."""
+        if "D" not in self.players:
             raise ValueError("candidates: there is no D here to choose among them: open the run's folder instead")
+        D, look = self.players["D"].still(), self.sampling
 
         def score(x: Array) -> Array:
-            return apply(self.D, d, x).reshape(len(x), -1).mean(1)
+            return D(x).reshape(len(x), -1).mean(1)
 
-        show = self.show
-        return pick(lambda z: show.sample(self.G, self.g, z), score, show.noise, rng, candidates, keep, show.rows)
+        return pick(lambda z: look.samples(self.players, z), score, look.noise, rng, candidates, keep, look.batch)
 
 
 def open_run(
@@ -68,7 +63,7 @@ def open_run(
     which: Literal["latest", "best"] | int = "latest",
     average: bool = True,
     device: Device = "cpu",
-    tf32: bool = False,
+    gan: ModuleType | str | Path | None = None,
 ) -> Trained:
     """Open a checkpoint of a run.
 
@@ -77,17 +72,16 @@ def open_run(
         which: the latest, the one with the best score, or that of a turn.
         average: take the moving average of G, if the run has one, and not G itself.
         device: where to draw, wherever the run was trained.
-        tf32: whether a GPU may round to TF32, see `arrays.set_precision`.
+        gan: the page of the GAN, or its file, if it is not one of minigan's own.
 
     Raises:
-        ValueError: if TF32 is asked of the host.
+        ValueError: if there is no such page.
         DeviceError: if the device cannot be used here.
-        CheckpointError: if there is no run or no such checkpoint in the folder, it is damaged, or it is not of this
-            version's systems.
+        CheckpointError: if there is no run or no such checkpoint in the folder, it is damaged or of another GAN.
     """
     place = Folder(Path(folder))
     about = read_about(place)
-    module = _module(place.about, about["system"])
+    page = _page(place.about, about["system"], gan)
     checkpoints = Checkpoints(place.checkpoints)
     if isinstance(which, int):
         if which not in checkpoints.steps():
@@ -100,20 +94,20 @@ def open_run(
             whole = ", and those that there are are damaged" if checkpoints.steps() and which == "latest" else ""
             raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint{whole}")
         turn, state = found
-    try:
-        g, d = state["average"]["params"] if average and "average" in state else state["G"], state["D"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{place.checkpoints}: the checkpoint of turn {turn} is no run's: {error!r}") from error
-    return _trained(place.about, module, about["options"], turn, g, d, device, tf32)
+    if average and isinstance(state.get("average"), dict):
+        state["G"] = state["average"].get("params")
+    return _trained(place.checkpoints, page, about["options"], turn, state, device)
 
 
-def open_weights(path: str | os.PathLike[str], device: Device = "cpu", tf32: bool = False) -> Trained:
+def open_weights(
+    path: str | os.PathLike[str], device: Device = "cpu", gan: ModuleType | str | Path | None = None
+) -> Trained:
     """Open a weight file of a generator that a run left, to draw on a device; it says itself how the network is built.
 
     Raises:
-        ValueError: if TF32 is asked of the host.
+        ValueError: if there is no such page.
         DeviceError: if the device cannot be used here.
-        CheckpointError: if there is no such file, it is broken, or not of a generator of this version's systems.
+        CheckpointError: if there is no such file, it is broken, or not of a generator of this GAN.
     """
     path = Path(path)
     weights, about = load_weights(path), {} if path.suffix == ".npz" else read_metadata(path)
@@ -121,27 +115,37 @@ def open_weights(path: str | os.PathLike[str], device: Device = "cpu", tf32: boo
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, _module(path, name), options, turn, weights, None, device, tf32)
+    return _trained(path, _page(path, name, gan), options, turn, {"G": weights}, device)
 
 
-def _module(path: Path, name: str) -> ModuleType:
-    if name not in SYSTEMS:
-        raise CheckpointError(f"{path}: expected one of {', '.join(SYSTEMS)}, got {name!r}")
-    return SYSTEMS[name]
+def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleType:
+    if gan is None and name not in GANS:
+        raise CheckpointError(
+            f"{path}: expected one of {', '.join(GANS)}, got {name!r}; if it is a GAN of your own, name its file: gan"
+        )
+    page = gan if isinstance(gan, ModuleType) else gan_of(name if gan is None else gan)
+    if name_of(page) != name:
+        raise CheckpointError(f"{path}: expected a run of {name_of(page)}, got one of {name}")
+    return page
 
 
-def _trained(
-    path: Path, module: ModuleType, plain: Any, turn: int, g: Any, d: Any, device: Device, tf32: bool
-) -> Trained:
-    set_precision(device, tf32)
-    name = module.__name__.rpartition(".")[2]
+def _trained(path: Path, page: ModuleType, plain: Any, turn: int, state: Any, device: Device) -> Trained:
     try:
-        options = options_from(module.Options, {**plain, "device": device, "tf32": tf32})
-        G, D = module.networks(options)
-        G_numbers, D_numbers = (N.init(np.random.default_rng(0), device=device) for N in (G, D))
-        G_numbers.load_state_dict(g)
-        if d is not None:
-            D_numbers.load_state_dict(d)
+        kind = getattr(page, "Options", Options)
+        known = {"device": device} if "device" in kind.__dataclass_fields__ else {}
+        options = options_from(kind, {**plain, **known})
+        if hasattr(page, "networks") and hasattr(page, "sampling"):  # no data are needed
+            rng, dtype, look = np.random.default_rng(0), getattr(options, "dtype", "float32"), page.sampling(options)
+            players = {
+                name: Player.create(network, rng, SGD, dtype, device, name)
+                for name, network in page.networks(options).items()
+                if name in state
+            }
+        else:
+            system = page.build(options)
+            look, players = system.sampling, {name: p for name, p in system.players.items() if name in state}
+        for name, player in players.items():
+            player.params.load_state_dict(state[name])
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: does not hold the networks of {name}: {error.args[0]}") from error
-    return Trained(name, options, turn, G, D, G_numbers, None if d is None else D_numbers, module.show(options))
+        raise CheckpointError(f"{path}: does not hold the networks of {name_of(page)}: {error.args[0]}") from error
+    return Trained(name_of(page), options, turn, players, look)

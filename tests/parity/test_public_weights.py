@@ -22,8 +22,8 @@ from PIL import Image
 from benchmarks.classifier import read_images
 from benchmarks.public_networks import GENERATORS, SCORES, PublicNetwork
 from minigan import kernels, primitives
+from minigan.files.weights import load_weights
 from minigan.networks import lenet
-from minigan.weights_files import load_weights
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional

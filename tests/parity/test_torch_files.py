@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from minigan import BatchNorm1d, Linear, Sequential
-from minigan.torch_files import load_pth, save_pth
-from minigan.weights_files import CheckpointError, load_weights, save_weights
+from minigan.files.torch import load_pth, save_pth
+from minigan.files.weights import CheckpointError, load_weights, save_weights
 from tests.damage import mutated
 
 torch = pytest.importorskip("torch")

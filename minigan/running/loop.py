@@ -2,7 +2,7 @@
 
     summary = train(system, Run(output=Path("runs/digits")))
 
-Numbers are moved by `system.turns()` and nothing else. Beside it a turn costs a few comparisons, and at most ten
+Numbers are moved by `system.play()` and nothing else. Beside it a turn costs a few comparisons, and at most ten
 times a second what the bar shows.
 """
 
@@ -16,18 +16,19 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from minigan.checkpoint import Checkpoints
-from minigan.live import Live, check_installed
-from minigan.running.folder import Folder, describe, write_about
+from minigan.files.checkpoint import Checkpoints
+from minigan.files.weights import CheckpointError, save_weights
+from minigan.game import Turn
+from minigan.gans.system import System
+from minigan.pictures.sheets import save_picture
+from minigan.running.folder import Folder, describe, read_about, write_about
 from minigan.running.interruption import Interruption
+from minigan.running.live import Live, check_installed
+from minigan.running.machine import changed, machine
 from minigan.running.options import Run
 from minigan.running.pictures import Sheets, draw_the_end
-from minigan.running.records import Log, record_of
-from minigan.running.state import Progress, first_not_finite, restore, state_of
-from minigan.sheets import save_picture
-from minigan.systems.system import System
-from minigan.training import Turn
-from minigan.weights_files import CheckpointError, save_weights
+from minigan.running.records import Log, notes_line, one_line, record_of, rounded
+from minigan.running.state import Progress, check_memory, first_not_finite, restore, state_of
 
 
 class NotFiniteError(ArithmeticError):
@@ -90,8 +91,9 @@ class Training:
 
     def __init__(self, system: System, run: Run) -> None:
         run.check()
+        check_memory(system)
         if run.best is not None and run.best not in system.scores:
-            raise ValueError(f"best: expected one of {', '.join(system.scores)}, got {run.best!r}")
+            raise ValueError(f"best: expected one of {', '.join(system.scores) or 'no scores'}, got {run.best!r}")
         if run.tensorboard:
             check_installed()
         self.system, self.run, self.folder = system, run, Folder(run.output)
@@ -104,12 +106,14 @@ class Training:
                 f"resume: every checkpoint in {self.folder.checkpoints} is damaged; remove them to start over"
             )
         progress = restore(system, saved[1]) if saved else Progress()
-        write_about(self.folder, {**describe(system.name, system.options), "run": run.kept()})
+        self._moved = changed(read_about(self.folder).get("machine")) if saved else None
+        about = describe(system.name, system.options)
+        write_about(self.folder, {**about, "run": run.kept(), "machine": machine()})
 
         self.turn = progress.turn
         self.log_every = run.log_every or system.log_every
         self.sample_every = run.sample_every or system.sample_every
-        self.checkpoint_every = run.checkpoint_every or (system.epoch if system.epoch > 1 else 500)
+        self.checkpoint_every = run.checkpoint_every or system.epoch or 500
         self.sheets = Sheets(system)
         self.log = Log(self.folder.log, progress.log)
         self.live: Live | None = None
@@ -125,17 +129,20 @@ class Training:
             self._say = bar.write
             if self.run.resume and self.turn == 0:
                 self._say("resume: no checkpoint had been written yet, so the run starts over")
+            if self._moved:
+                self._say(self._moved)
             stack.enter_context(self.log)
             if self.run.tensorboard:
                 self.live = stack.enter_context(Live(self.folder.live, self.turn))
-            if self.system.batches:
-                stack.callback(self.system.batches.close)
-            for turn in self.system.turns(self.turn):
+            for item in self.system.memory.values():
+                if hasattr(item, "close"):
+                    stack.callback(item.close)
+            for turn in self.system.play(self.turn):
                 self.turn = turn.number
                 if bar.update():  # the bar has just been drawn, and will not be again for a while
-                    bar.set_postfix_str(self.told(turn), refresh=False)
+                    bar.set_postfix_str(notes_line(record_of(turn, None)), refresh=False)
                 stop = interruption.signal is not None or turn.number == self.run.stop_after
-                self._do_what_is_due(turn, stop or turn.number == self.system.game.turns)
+                self._do_what_is_due(turn, stop or turn.number == self.system.turns)
                 yield turn
                 if stop:
                     self.signal = interruption.signal
@@ -143,7 +150,7 @@ class Training:
 
     def finish(self) -> Summary:
         """Write what a whole run leaves behind, if the game is over, and say how it ended."""
-        finished = self.turn == self.system.game.turns
+        finished = self.turn == self.system.turns
         if finished:
             self._try("weights", lambda: self._save_weights(None))
             self._try("pictures", lambda: draw_the_end(self.system, self.sheets, self.folder, self.run.gif))
@@ -151,18 +158,18 @@ class Training:
 
     def _do_what_is_due(self, turn: Turn, last: bool) -> None:
         n, epoch = turn.number, self.system.epoch
-        end_of_epoch = epoch > 1 and n % epoch == 0
+        end_of_epoch = epoch is not None and n % epoch == 0
         due = n % self.checkpoint_every == 0
         sheet_due = n % self.sample_every == 0 or n == 1
         if due or last or sheet_due:
             turn.check()  # on a GPU nobody may have looked yet
         if n % self.log_every == 0 or end_of_epoch:
-            record = record_of(turn, self.system.objective, epoch)
-            self._say(self.system.line(record))
+            record = record_of(turn, epoch)
+            self._say((self.system.line or one_line)(record))
             self._record(record)
         if sheet_due:
             self._try(f"samples of turn {n}", self._save_sheet)
-        if end_of_epoch and self.system.weights_each_epoch:
+        if epoch and end_of_epoch and self.system.weights_each_epoch:
             self._try(f"weights of epoch {n // epoch}", lambda: self._save_weights(n // epoch))
         if due or last:
             self._try("log", self.log.sync)
@@ -184,7 +191,7 @@ class Training:
         if self.run.best is None:
             return None
         score = self.sheets.score(self.run.best)
-        self._record({"turn": self.turn, self.run.best: float(f"{score:.6g}")})
+        self._record({"turn": self.turn, self.run.best: rounded(score)})
         return score
 
     def save(self, score: float | None = None) -> None:
@@ -198,12 +205,12 @@ class Training:
     def _save_weights(self, epoch: int | None) -> None:
         system = self.system
         options = describe(system.name, system.options)["options"]
-        built = {name: value for name, value in options.items() if name not in system.free}
+        built = {name: value for name, value in options.items() if name not in system.may_change}
         about = {"system": system.name, "options": json.dumps(built), "turn": str(self.turn)}
-        save_weights(self.folder.weights("netg", epoch), system.G.params, about)
-        save_weights(self.folder.weights("netd", epoch), system.D.params, about)
-        if system.average:
-            save_weights(self.folder.weights("netg_average", epoch), system.average.params, about)
+        for name, player in system.players.items():
+            save_weights(self.folder.weights(f"net{name.lower()}", epoch), player.params, about)
+        for name, average in system.averages().items():
+            save_weights(self.folder.weights(f"net{name.lower()}_average", epoch), average.params, about)
 
     def _try(self, what: str, write: Callable[[], None]) -> None:
         """Write something; if the disk does not take it, say so and go on."""
@@ -217,16 +224,10 @@ class Training:
 
     def _bar(self) -> Any:
         return tqdm(
-            total=self.system.game.turns,
+            total=self.system.turns,
             initial=self.turn,
             unit="turn",
             desc=self.system.name,
             dynamic_ncols=True,
             disable=None if self.run.progress else True,  # None: unless it is a terminal
         )
-
-    def told(self, turn: Turn) -> str:
-        """What the bar says of a turn."""
-        record = record_of(turn, self.system.objective, self.system.epoch)
-        names = {"d_real": "D real", "d_fake": "fake", "g": "G", "on_real": "D(x)", "on_fake": "D(G(z))"}
-        return " ".join(f"{told} {record[name]:.3f}" for name, told in names.items() if record[name] is not None)

@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 
 from minigan.arrays import Array
+from minigan.files.weights import CheckpointError, read_file, replace_file, storable
 from minigan.parameters import Parameters
-from minigan.weights_files import CheckpointError, read_file, replace_file, storable
 
 
 def load_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
-"""A view of the training in a browser while it goes on: losses, D(x), D(G(z)), scores, and sheets of samples.
+"""A view of the training in a browser while it goes on: losses, other notes, and sheets of samples.
 
     with Live(Path("runs/digits/live")) as live:
-        live.record({"turn": 250, "d_real": 0.61, "d_fake": 0.53, "g": 1.02})
+        live.record({"turn": 250, "d_loss": 1.14, "g_loss": 1.02})
         live.picture(250, sheet(samples))
 
 and beside it `tensorboard --logdir runs`. tensorboardX knows the file format. Its SummaryWriter hands events to a
@@ -19,14 +19,12 @@ from typing import Any
 
 import numpy as np
 
-TAGS = {
-    "d_real": "loss/D_real",
-    "d_fake": "loss/D_fake",
-    "g": "loss/G",
-    "on_real": "probability/D_of_real",
-    "on_fake": "probability/D_of_fake",
-}
-"""What TensorBoard calls the numbers of a record; another number is a score."""
+
+def tag(name: str) -> str:
+    """What TensorBoard calls a note: notes of one kind go into one group."""
+    if name.endswith("_loss"):
+        return f"loss/{name.removesuffix('_loss')}"
+    return f"D/{name}" if name.startswith("on_") else f"note/{name}"
 
 
 class Live:
@@ -52,7 +50,7 @@ class Live:
         from tensorboardX import summary
 
         numbers = {name: x for name, x in record.items() if name not in ("turn", "epoch", "batch") and x is not None}
-        self._write(record["turn"], [summary.scalar(TAGS.get(name, f"score/{name}"), x) for name, x in numbers.items()])
+        self._write(record["turn"], [summary.scalar(tag(name), x) for name, x in numbers.items()])
 
     def picture(self, turn: int, picture: np.ndarray) -> None:
         """Show a sheet of samples, uint8 of shape (H, W) or (H, W, 3). Raises OSError if it cannot be written."""

@@ -26,10 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.arrays import Array
-from minigan.diagnosis import finite
-from minigan.parameters import Parameters
-from minigan.weights_files import (
+from minigan.arrays import Array, finite
+from minigan.files.weights import (
     CheckpointError,
     read_file,
     storable,
@@ -38,6 +36,7 @@ from minigan.weights_files import (
     weights_to_bytes,
     write_file,
 )
+from minigan.parameters import Parameters
 
 FORMAT = 1
 STEP = r"(step-([0-9]{8}|[1-9][0-9]{8,}))"
@@ -117,7 +116,7 @@ class Checkpoints:
 
         Args:
             step: >= 0. A checkpoint of the same step is replaced.
-            state, score: as for `minigan.checkpoint.save`.
+            state, score: as for `minigan.files.checkpoint.save`.
 
         Raises:
             TypeError, ValueError: for what cannot be stored, before anything is written.

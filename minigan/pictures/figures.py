@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minigan.sheets import save_gif
+from minigan.pictures.sheets import save_gif
 
 REAL, FAKE, OPTIMUM, GREY = "#2a6f97", "#e76f51", "#2a9d8f", "#777777"
 
@@ -132,13 +132,12 @@ def toy_animation(views: Sequence[View], path: Path) -> None:
 
 
 def run_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Losses of both players, what D thinks of real and generated samples, and scores, over the turns of a run.
+    """Losses, what D thinks of real and generated samples, and all other notes and scores, over the turns of a run.
 
     Args:
-        records: at least one, as in a run's log.jsonl: "turn", and as far as they were measured then "d_real" and
-            "d_fake" (the two terms of D's loss), "g" (G's), "on_real" and "on_fake" (mean D(x) and D(G(z)) as
-            probabilities). Missing, None and NaN are the same. Any other number but "epoch" and "batch" is a score and
-            gets a picture of its own.
+        records: at least one, as in a run's log.jsonl: "turn", and whatever was noted then. Notes whose names end in
+            "_loss" share a picture, and so do those that start with "on_", D's scores; any other gets one of its own.
+            Missing, None and NaN are the same.
 
     Each series is drawn pale as it is and bold as a mean over its neighbours, a twentieth of the series wide.
 
@@ -147,28 +146,27 @@ def run_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
     """
     if not records:
         raise ValueError("records: expected at least one, got none")
-    known = ("turn", "epoch", "batch", "d_real", "d_fake", "g", "on_real", "on_fake")
-    scores = sorted({name for record in records for name in record} - set(known))
-    figure = Figure(figsize=(9, 3 + 2.4 * (1 + len(scores))), layout="constrained")
-    losses, thoughts, *below = figure.subplots(2 + len(scores), 1, sharex=True)
-
-    both = [{**record, "d": _number(record, "d_real") + _number(record, "d_fake")} for record in records]
-    draw_series(losses, both, "d", REAL, "D")
-    draw_series(losses, both, "g", FAKE, "G")
-    losses.set(title="Losses", ylabel="loss")
-    draw_series(thoughts, records, "on_real", REAL, "D(x), of real samples")
-    draw_series(thoughts, records, "on_fake", FAKE, "D(G(z)), of generated samples")
-    thoughts.axhline(0.5, color=GREY, lw=0.8, ls=":")
-    thoughts.set(title="What D thinks", ylabel="probability of being real", ylim=(0, 1))
-    for axes, name in zip(below, scores, strict=True):
-        draw_series(axes, records, name, OPTIMUM, name)
-        axes.set(title=name, ylabel=name)
-    for axes in (losses, thoughts, *below):
+    names = list(dict.fromkeys(name for record in records for name in record))
+    losses = [name for name in names if name.endswith("_loss")]
+    scores = [name for name in names if name.startswith("on_")]
+    others = sorted(set(names) - {"turn", "epoch", "batch", *losses, *scores})
+    groups = [(title, group) for title, group in (("Losses", losses), ("What D thinks", scores)) if group]
+    groups += [(name, [name]) for name in others]
+    figure = Figure(figsize=(9, 1 + 2.4 * max(len(groups), 1)), layout="constrained")
+    pictures = figure.subplots(len(groups) or 1, 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (title, group) in zip(pictures, groups, strict=False):
+        for i, name in enumerate(group):
+            color = {"d_loss": REAL, "g_loss": FAKE, "on_real": REAL, "on_fake": FAKE}.get(name, f"C{i + 2}")
+            draw_series(axes, records, name, OPTIMUM if group == [name] else color, LABELS.get(name, name))
+        axes.set(title=title)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes in (losses, thoughts) and axes.get_legend_handles_labels()[0]:
+        if len(group) > 1 and axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, loc="upper right", ncols=2)
-    (below[-1] if below else thoughts).set_xlabel("turn")
+    pictures[-1].set_xlabel("turn")
     return figure
+
+
+LABELS = {"d_loss": "D", "g_loss": "G", "on_real": "on real samples", "on_fake": "on generated samples"}
 
 
 def draw_series(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str, label: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigan.data.batches import Data
-from minigan.image_metrics import frechet_distance
+from minigan.metrics.images import frechet_distance
 
 SAMPLES, CELLS = 1000, 4
 

@@ -1,0 +1,409 @@
+"""The game: players who can be called and who can move, in turns.   [Goodfellow et al. 2014, alg. 1]
+
+    D.move(d_loss, x, G(z))     # value and gradient of d_loss with respect to D's numbers, one step of D's optimizer
+    G.move(g_loss, D, z)        # the first argument is the player who moves; all others are plain numbers
+
+A turn says who moves when. It is a function of its number, and it returns notes: what is worth a line in the log.
+
+    def turn(n):
+        notes = D.move(d_loss, images(), G(noise()))
+        if n % 5 == 0:
+            notes |= G.move(g_loss, D, noise())
+        return notes
+
+    for turn in play(turn, turns=3000):
+        print(turn.number, turn["d_loss"])
+
+`play` is a generator: it takes the turns, the caller logs, draws, saves or stops, all in an ordinary for loop.
+Read next: networks/mlp.py and gans/mnist_mlp.py, a whole GAN on one page.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigan.arrays import Array, Device, finite, on_host
+from minigan.autodiff import stop_gradient, value_and_grad
+from minigan.layers import Sequential
+from minigan.parameters import Parameters
+
+Notes = dict[str, Any]
+"""What is worth a line in the log, by name: numbers, or arrays whose mean is meant."""
+
+LOOK_EVERY = 100
+"""On a GPU: turns between two looks at the losses, if the caller does not look."""
+
+
+class Player:
+    """One who can be called and who can move: a network, its numbers, and the optimizer that moves them.
+
+    Args:
+        network: called as layers are, network(params, x, path, training). Or a dict of several on one set of numbers,
+            name -> network: their arrays are then named "name.0.weight", and one optimizer moves them all.
+        params: the numbers.
+        optimizer: moves `params` by its method step(gradient).
+        name: what messages call the player.
+
+    Raises:
+        ValueError: if the optimizer moves other numbers than params.
+    """
+
+    __slots__ = ("__weakref__", "name", "network", "optimizer", "params", "training")
+
+    def __init__(self, network: Any, params: Parameters, optimizer: Any, name: str = "") -> None:
+        if getattr(optimizer, "params", params) is not params:
+            raise ValueError("optimizer: expected one that moves this player's params, got one of other numbers")
+        self.network, self.params, self.optimizer, self.name = network, params, optimizer, name
+        self.training = True
+
+    @classmethod
+    def create(
+        cls,
+        network: Any,
+        rng: np.random.Generator,
+        optimizer: Callable[[Parameters], Any],
+        dtype: Any = np.float32,
+        device: Device = "cpu",
+        name: str = "",
+    ) -> Player:
+        """A player with fresh numbers: Player.create(network, rng, lambda params: Adam(params, lr=2e-4)).
+
+        Args:
+            network, name: as above.
+            rng: what the first numbers are drawn from.
+            optimizer: params -> the optimizer that moves them.
+            dtype, device: of the numbers.
+        """
+        if isinstance(network, Mapping):
+            params = Parameters.joined({part: n.init(rng, dtype, device) for part, n in network.items()})
+        else:
+            params = network.init(rng, dtype, device)
+        return cls(network, params, optimizer(params), name)
+
+    def __call__(self, *inputs: Any, training: bool | None = None, record: bool = True) -> Array:
+        """What the network makes of x, or of several inputs, which it gets as a tuple.
+
+        Args:
+            inputs: x, or x and y and so on.
+            training: which statistics batch norm uses, the batch's or the running ones; the batch's unless this player
+                stands `still`.
+            record: whether the running statistics take in those of this batch. Not, where the same batch passes again.
+        """
+        return self._run(self.network, "", *inputs, training=training, record=record)
+
+    def __getitem__(self, part: str) -> Callable[..., Array]:
+        """A part of the network, to be called like the player: D["features"](x), G["ab"](x).
+
+        Args:
+            part: the name of one of several networks, or of a layer, dotted: its arrays are those under that name.
+        """
+        network, path = self.network, ""
+        for name in part.split("."):
+            inside = network if isinstance(network, Mapping) else getattr(network, "layers", {})
+            if name not in inside:
+                raise KeyError(
+                    f"part: expected one of {', '.join(inside) or 'none'} in {path or 'the player'}, got {name!r}"
+                )
+            network, path = inside[name], f"{path}{name}."
+        return partial(self._run, network, path)
+
+    def move(self, loss: Callable[..., Any], *rest: Any) -> Notes:
+        """Take one step of the optimizer against the gradient of loss(self, *rest) in this player's numbers.
+
+        Args:
+            loss: returns a scalar, or (scalar, notes) with a dict of whatever else is worth a line in the log.
+            rest: the loss's other arguments. Players among them, this one too, are plain numbers: nobody else moves.
+
+        Returns:
+            The notes, and with them the loss under the name of its function. They were taken before the step.
+
+        Raises:
+            DivergedError: if the loss is NaN or infinite; the step is not taken. On a GPU, where to look at a number
+                means to wait for it, that comes when the note is read.
+            TypeError: if the loss returns anything else than a scalar or (scalar, notes).
+        """
+        (value, notes), gradient = _value_and_gradient(self.params, self, loss, rest)
+        name = _name(loss)
+        if not on_host(value):
+            value = _Unread(value, self, loss, rest)
+        elif not math.isfinite(value):
+            note = next((n for n, a in notes.items() if not finite(a)), name)
+            raise DivergedError(self, note, float(value), loss, rest)
+        self.optimizer.step(gradient)
+        return {name: value, **notes}
+
+    def still(self, params: Parameters | None = None, training: bool = False) -> Player:
+        """The same player, only to be looked at: it cannot move, and its running statistics do not either.
+
+        Args:
+            params: other numbers to stand in for its own, say their moving average.
+            training: what is meant where a call does not say it.
+        """
+        params = self.params if params is None else params
+        twin = self._with(_kept_apart(params))
+        twin.training = training
+        return twin
+
+    def _run(self, network: Any, path: str, *inputs: Any, training: bool | None = None, record: bool = True) -> Array:
+        if isinstance(network, Mapping):
+            raise TypeError(f"this player has several networks: call one of them, player[{next(iter(network))!r}](x)")
+        x = inputs[0] if len(inputs) == 1 else inputs
+        params = self.params if record else _kept_apart(self.params)
+        y = network(params, x, path, self.training if training is None else training)
+        if self.params.flat is not None:  # else a gradient is being taken
+            _remember(y, self, network, path, x)
+        return y
+
+    def _with(self, params: Parameters) -> Player:
+        twin: Player = Player.__new__(Player)
+        twin.network, twin.params, twin.optimizer = self.network, params, None
+        twin.name, twin.training = self.name, self.training
+        return twin
+
+    def __repr__(self) -> str:
+        return f"Player({self.name or self.network!r})"
+
+
+def _loss_of_numbers(params: Parameters, player: Player, loss: Callable[..., Any], rest: tuple[Any, ...]) -> Any:
+    """loss(player, *rest) as a function of the player's numbers, always as a pair with its notes."""
+    result = loss(player._with(params), *rest)
+    if type(result) is not tuple:
+        return result, {}
+    if len(result) != 2 or not isinstance(result[1], dict):
+        raise TypeError(f"{_name(loss)}: expected a loss, or (loss, notes) with a dict of notes, got {result!r:.200}")
+    return result
+
+
+_value_and_gradient = value_and_grad(_loss_of_numbers, has_aux=True, gather=False)  # only the optimizer reads it
+
+
+class Turn(Mapping[str, float]):
+    """What happened in one turn: its number, from 1, and its notes by name, read when they are asked for.
+
+    To read a loss on a GPU means to wait for it; DivergedError comes then if it is NaN or infinite. Two turns are equal
+    if their notes are.
+    """
+
+    __slots__ = ("_notes", "_read", "number")
+
+    def __init__(self, number: int, notes: Notes) -> None:
+        if not isinstance(notes, dict):
+            raise TypeError(f"turn {number}: expected a dict of notes, as Player.move returns them, got {notes!r:.200}")
+        self.number, self._notes = number, notes
+        self._read: dict[str, float] = {}
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self._read:
+            note = self._notes[name]
+            try:
+                self._read[name] = note.read() if isinstance(note, _Unread) else _mean(note)
+            except DivergedError as error:
+                error.turn = self.number
+                raise
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._notes)
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    def check(self) -> None:
+        """Look at all losses that nobody has looked at. Raises DivergedError if one is NaN or infinite."""
+        for name, note in self._notes.items():
+            if isinstance(note, _Unread):
+                self[name]
+
+    def __repr__(self) -> str:
+        return f"Turn({self.number}, {dict(self)})"
+
+
+def play(turn: Callable[[int], Notes], turns: int, played: int = 0) -> Iterator[Turn]:
+    """Play the turns of a game and yield each when it has been played.
+
+    Args:
+        turn: plays the turn of a number, counted from 1, and returns its notes.
+        turns: how many the game has, at least 1.
+        played: turns that were already taken when this one resumes the game; numbers go on from there.
+
+    Raises:
+        ValueError: if turns is below 1, or played is not in [0, turns].
+        DivergedError: if a loss is NaN or infinite; says in which turn, whose, and where. On a GPU losses are looked at
+            when the caller reads them, every 100 turns, and after the last.
+    """
+    if turns < 1:
+        raise ValueError(f"turns: expected at least 1, got {turns}")
+    if not 0 <= played <= turns:
+        raise ValueError(f"played: expected between 0 and {turns} turns, got {played}")
+    return _turns(turn, turns, played)
+
+
+def _turns(turn: Callable[[int], Notes], turns: int, played: int) -> Iterator[Turn]:
+    for number in range(played + 1, turns + 1):
+        try:
+            happened = Turn(number, turn(number))
+        except DivergedError as error:
+            error.turn = number
+            raise
+        if number % LOOK_EVERY == 0 or number == turns:
+            happened.check()
+        yield happened
+
+
+def _mean(note: Any) -> float:
+    return float(note.mean() if getattr(note, "shape", ()) else note)
+
+
+def _name(loss: Callable[..., Any]) -> str:
+    while isinstance(loss, partial):
+        loss = loss.func
+    return getattr(loss, "__name__", "loss")
+
+
+def _kept_apart(params: Parameters) -> Parameters:
+    """The same numbers with buffers of their own, which then may move unseen."""
+    apart = params.replaced(params)
+    apart.buffers = {name: b.copy() for name, b in params.buffers.items()}
+    return apart
+
+
+# --- Where numbers stop being finite: asked only after a loss came out as NaN or infinite, so it may take its time ----
+
+
+class DivergedError(ArithmeticError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        turn: in which it happened; None where no turn was being played. On a GPU: whose loss was looked at; it may have
+            begun some turns before.
+        player: who was to move.
+        note: the first note of that loss that is not finite, or the loss itself.
+        where: the first array, parameter or layer on the way to the loss that is not finite.
+    """
+
+    def __init__(
+        self, player: Player, note: str, value: float, loss: Callable[..., Any], rest: tuple[Any, ...]
+    ) -> None:
+        names = _arguments(loss, len(rest) + 1)
+        self.turn: int | None = None
+        self.player, self.note, self.value = player.name or names[0], note, value
+        self.where = _first_not_finite(loss, names, (player, *rest))
+        super().__init__(note)
+
+    def __str__(self) -> str:
+        turn = "" if self.turn is None else f"turn {self.turn}: "
+        return (
+            f"{turn}{self.player} cannot move, {self.note} is {self.value}; not finite from here on: {self.where}; "
+            "try a lower rate"
+        )
+
+
+class _Unread:
+    """A loss that was asked for and not yet looked at."""
+
+    __slots__ = ("loss", "player", "rest", "value")
+
+    def __init__(self, value: Array, player: Player, loss: Callable[..., Any], rest: tuple[Any, ...]) -> None:
+        self.value, self.player, self.loss, self.rest = value, player, loss, rest
+
+    def read(self) -> float:
+        value = float(self.value)
+        if not math.isfinite(value):
+            raise DivergedError(self.player, _name(self.loss), value, self.loss, self.rest)
+        return value
+
+
+class _Looking(Player):
+    """A player who looks at every array on the way, and says in `found` where one first stopped being finite."""
+
+    __slots__ = ("found",)
+    found: list[str]
+
+    def _run(self, network: Any, path: str, *inputs: Any, training: bool | None = None, record: bool = True) -> Array:
+        params = _kept_apart(self.params)
+        x = inputs[0] if len(inputs) == 1 else inputs
+        for name, layer, place in _layers(network, path):
+            y = layer(params, x, place, self.training if training is None else training)
+            if not self.found:
+                own = [place + key for key in layer.parameters()] if hasattr(layer, "parameters") else []
+                bad = [key for key in own if not finite(stop_gradient(params[key]))]
+                if bad:
+                    self.found.append(f"{self.name}: parameter {bad[0]}")
+                elif not finite(stop_gradient(y)):
+                    self.found.append(f"{self.name}: output of layer {name} ({layer!r})")
+            x = y
+        return x
+
+
+def _first_not_finite(loss: Callable[..., Any], names: list[str], arguments: tuple[Any, ...]) -> str:
+    """Where numbers stop being finite on the way to loss(*arguments): it is called once more, with players who look."""
+    for name, a in zip(names, arguments, strict=True):
+        for part in a if isinstance(a, tuple) else (a,):
+            if hasattr(part, "dtype") and not finite(part):
+                return _look_at_its_making(part) or f"{name}, which came in"
+    found: list[str] = []
+    looking = [
+        _who_looks(a, name, found) if isinstance(a, Player) else a for name, a in zip(names, arguments, strict=True)
+    ]
+    try:
+        loss(*looking)
+    except Exception:  # the report of one error must not end in another
+        return found[0] if found else "the loss itself"
+    return found[0] if found else "the loss itself"
+
+
+def _who_looks(player: Player, name: str, found: list[str]) -> _Looking:
+    looking: _Looking = _Looking.__new__(_Looking)
+    looking.network, looking.params, looking.optimizer = player.network, player.params, None
+    looking.name, looking.training, looking.found = player.name or name, player.training, found
+    return looking
+
+
+def _layers(network: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    """The layers of a network in the order they run, with their dotted names and the paths their arrays are under.
+
+    Only a Sequential is entered: what another layer does with the layers that it holds is its own affair.
+    """
+    if type(network) is not Sequential:
+        yield path.rstrip(".") or "all", network, path
+        return
+    for name, layer in network.layers.items():
+        yield from _layers(layer, f"{path}{name}.")
+
+
+def _arguments(loss: Callable[..., Any], count: int) -> list[str]:
+    """The loss's own names of its arguments."""
+    try:
+        names = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        names = []
+    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
+
+
+# Which player made an array, as long as the array lives: D is handed G's samples and not G.
+_made: dict[int, tuple[Any, Player, Any, str, Any]] = {}
+
+
+def _remember(y: Any, player: Player, network: Any, path: str, x: Any) -> None:
+    if type(y).__weakrefoffset__:
+        key = id(y)
+        _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
+
+
+def _look_at_its_making(y: Array) -> str:
+    if id(y) not in _made:
+        return ""
+    _, player, network, path, x = _made[id(y)]
+    looking = _who_looks(player, "its maker", [])
+    if all(finite(part) for part in (x if isinstance(x, tuple) else (x,))):
+        looking._run(network, path, x)
+    else:
+        looking.found.append(f"{looking.name}: what comes in")
+    return looking.found[0] if looking.found else ""

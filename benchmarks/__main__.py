@@ -2,8 +2,7 @@
 
 import tyro
 
-from benchmarks import crossing, layers, scaling, steps
-from benchmarks.crossing import Crossing
+from benchmarks import layers, scaling
 from benchmarks.figure import Figure
 from benchmarks.harness import Restarted
 from benchmarks.layers import Layers
@@ -22,7 +21,6 @@ def main() -> None:
             "steps": Steps,
             "layers": Layers,
             "scaling": Scaling,
-            "crossing": Crossing,
             "libraries": Libraries,
             "figure": Figure,
         },
@@ -34,12 +32,8 @@ def main() -> None:
             command.draw()
         case Layers():
             layers.report(command)
-        case Steps():
-            steps.report(command)
         case Scaling():
             scaling.report(command)
-        case Crossing():
-            crossing.report(command)
         case _:
             report(command)
 

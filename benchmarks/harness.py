@@ -78,13 +78,7 @@ class Case:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For contenders whose processes need more than the usual environment variables: which."""
     device: str = "cpu"
-    """Where it is solved: cpu, cuda, or cpu and cuda."""
-    looser: float = 0.0
-    """The tolerance for contenders that multiply in TF32, if it is larger."""
-
-    def tolerance_of(self, contender: str) -> float:
-        """How far a contender may be from the reference."""
-        return max(self.tolerance, self.looser) if in_tf32(contender) else self.tolerance
+    """Where it is solved: cpu or cuda."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +117,6 @@ class Restarted(Settings):
 
     starts: int = 1
     """Times that the processes are started, each time with another contender first."""
-
-
-def in_tf32(contender: str) -> bool:
-    """Whether a contender multiplies in TF32: its name says so."""
-    return contender.endswith("-tf32")
 
 
 class DisagreementError(Exception):
@@ -244,7 +233,6 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
             "steps": settings.agreement_steps,
             "distance": case.distance,
             "tolerance": case.tolerance,
-            "tolerance_tf32": case.looser or None,
             "largest_difference": differences,
         },
         "contenders": {
@@ -252,19 +240,18 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
                 **summary(turns[name], turns[reference]),
                 "peak_memory_mib": round(memory[name].peak / 2**20, 1),
                 "memory_above_libraries_mib": round((memory[name].peak - memory[name].baseline) / 2**20, 1),
-                **gpu_figures(name, memory[name]),
+                **gpu_figures(memory[name]),
             }
             for name in memory
         },
     }
 
 
-def gpu_figures(name: str, memory: Memory) -> dict[str, Any]:
-    """What is said of a contender on a GPU besides: its precision, and the memory there. Nothing of one on the host."""
+def gpu_figures(memory: Memory) -> dict[str, Any]:
+    """The memory that a contender held on a GPU. Nothing of one on the host."""
     if not memory.gpu_pool:
         return {}
     return {
-        "tf32": in_tf32(name),
         "peak_gpu_pool_mib": round(memory.gpu_pool / 2**20, 1),
         "peak_gpu_allocated_mib": round(memory.gpu_allocated / 2**20, 1) or None,
     }
@@ -316,11 +303,11 @@ def agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str,
                 )
             distances[key] = distance(answer[key], array, at_start.get(key))
         differences[name] = float(np.max(list(distances.values())))  # unlike max, np.max lets a NaN through,
-        if not differences[name] <= case.tolerance_of(name):  # and so written, the comparison rejects it
+        if not differences[name] <= case.tolerance:  # and so written, the comparison rejects it
             worst = max(distances, key=lambda key: distances[key])
             raise DisagreementError(
                 f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference} "
-                f"in {worst}, more than the {case.tolerance_of(name):.1e} allowed"
+                f"in {worst}, more than the {case.tolerance:.1e} allowed"
             )
     return differences
 

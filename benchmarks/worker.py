@@ -44,7 +44,7 @@ class Contender(Protocol):
     """What a file under `contenders/` has to offer.
 
     On a GPU, where a step is only asked for, it has a `clock` as well, a class like `Clock` whose marks the GPU sets,
-    and `device_memory()`: see `contenders/cuda_cupy.py`.
+    and `device_memory()`: see `contenders/steps_cupy.py`.
     """
 
     def step(self, index: int) -> None:

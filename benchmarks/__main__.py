@@ -1,8 +1,9 @@
-"""The command line: `python -m benchmarks SUITE` measures a suite, `python -m benchmarks figure` draws it."""
+"""The command line: `python -m benchmarks SUITE` measures a suite, `against` two revisions, `figure` draws results."""
 
 import tyro
 
-from benchmarks import layers, scaling
+from benchmarks import against, layers, scaling
+from benchmarks.against import Against
 from benchmarks.figure import Figure
 from benchmarks.harness import Restarted
 from benchmarks.layers import Layers
@@ -15,21 +16,24 @@ from benchmarks.toy import Toy
 
 def main() -> None:
     """Read the command line, then measure or draw."""
-    command: Layers | Restarted | Figure = tyro.extras.subcommand_cli_from_dict(
+    command: Layers | Restarted | Against | Figure = tyro.extras.subcommand_cli_from_dict(
         {
             "toy": Toy,
             "steps": Steps,
             "layers": Layers,
             "scaling": Scaling,
             "libraries": Libraries,
+            "against": Against,
             "figure": Figure,
         },
         prog="python -m benchmarks",
-        description="Time minigan against hand-written NumPy, HIPS autograd and PyTorch.",
+        description="Time minigan against hand-written NumPy, HIPS autograd, PyTorch and older revisions of itself.",
     )
     match command:
         case Figure():
             command.draw()
+        case Against():
+            against.report(command)
         case Layers():
             layers.report(command)
         case Scaling():

@@ -79,6 +79,8 @@ class Case:
     """For contenders whose processes need more than the usual environment variables: which."""
     device: str = "cpu"
     """Where it is solved: cpu or cuda."""
+    trees: Mapping[str, Path] = field(default_factory=dict)
+    """For contenders that are imported from another checkout of this repository than the harness: its root."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +130,23 @@ class CannotRunError(Exception):
 
 
 class Worker:
-    """The parent's end of a contender's process: one line of JSON there, one line back."""
+    """The parent's end of a contender's process: one line of JSON there, one line back.
 
-    def __init__(self, entry: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
+    `tree` is the checkout whose `minigan` and `benchmarks` that process imports, its own `worker.py` included.
+    """
+
+    def __init__(
+        self, entry: str, threads: int, environment: Mapping[str, str] | None = None, tree: Path = ROOT
+    ) -> None:
         self.entry = entry
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", entry, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=tree,
             # BLAS libraries and malloc read these once, when they are loaded, so only the parent can still set them.
-            env=os.environ | {name: str(threads) for name in THREAD_VARIABLES} | dict(environment or {}),
+            env=importing_from(tree) | {name: str(threads) for name in THREAD_VARIABLES} | dict(environment or {}),
         )
 
     def __enter__(self) -> Worker:
@@ -186,6 +193,12 @@ class Worker:
         if not line:
             raise RuntimeError(f"the worker of {self.entry} ended; its traceback is above")
         return json.loads(line)
+
+
+def importing_from(tree: Path) -> dict[str, str]:
+    """Our environment variables, but with the packages of `tree` found first."""
+    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+    return dict(os.environ) | {"PYTHONPATH": path}
 
 
 Workers = dict[str, Worker]
@@ -270,7 +283,7 @@ def start(
     first %= len(names)
     for name in (*names[first:], *names[:first]):
         entry = case.contenders[name]
-        worker = stack.enter_context(Worker(entry, threads, case.environment.get(name)))
+        worker = stack.enter_context(Worker(entry, threads, case.environment.get(name), case.trees.get(name, ROOT)))
         try:
             worker.ready()
         except CannotRunError as reason:
@@ -338,7 +351,7 @@ def interleave(
         before = busy_seconds()
         time.sleep(settings.gap / 2)
         after = busy_seconds()
-        if before is not None and after is not None:
+        if settings.gap and before is not None and after is not None:
             computed.append(after - before)
         turns[name].append(take_turn(name))
     return turns, round(float(np.mean(computed)) / (settings.gap / 2), 2) if computed else None

@@ -1,6 +1,7 @@
 """Runs a suite and says what came out: a table for each case as it ends, then JSON and a figure."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +22,10 @@ def opened(settings: Settings) -> dict[str, Any]:
 
     Raises SystemExit with one line if the suite wants a GPU and cannot have one.
     """
-    on_gpu = gpu() if getattr(settings, "device", "cpu") != "cpu" else {"machine": {}, "versions": {}}
-    results: dict[str, Any] = {
+    on_gpu = gpu() if getattr(settings, "device", "cpu") != "cpu" else None
+    return {
         "suite": type(settings).__name__.lower(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine() | on_gpu["machine"],
-        "versions": versions() | on_gpu["versions"],
+        **stamp(on_gpu),
         "method": {
             "repeats": settings.repeats,
             "steps": settings.steps,
@@ -35,8 +34,18 @@ def opened(settings: Settings) -> dict[str, Any]:
         },
         "cases": [],
     }
-    print(", ".join(f"{key} {value}" for key, value in (results["machine"] | results["versions"]).items()))
-    return results
+
+
+def stamp(on_gpu: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """When, on which machine and with which versions; printed but for the first."""
+    on_gpu = on_gpu or {"machine": {}, "versions": {}}
+    stamped: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {**machine(), **on_gpu["machine"]},
+        "versions": {**versions(), **on_gpu["versions"]},
+    }
+    print(", ".join(f"{key} {value}" for about in ("machine", "versions") for key, value in stamped[about].items()))
+    return stamped
 
 
 def measure_cases(settings: Restarted, results: dict[str, Any]) -> None:

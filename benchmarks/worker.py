@@ -7,7 +7,7 @@
     {"answer": FILE}     writes the numbers computed since it was built, in NumPy's npz format
     {"memory": true}     answered with bytes: the peak, what was held before anything was built, and what is on the GPU
 
-It leaves when its input ends.
+It leaves when its input ends. `against.py` talks to the workers of older commits, so this conversation stays as it is.
 """
 
 import gc

@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Timer
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from benchmarks.harness import (
     ROOT,
@@ -55,7 +55,7 @@ PATIENCE = 60.0  # seconds; a worker that has not answered by then does not know
 class Against:
     """Training steps of this tree against those of an older revision, new/old."""
 
-    revision: Positional[str]
+    revision: Annotated[Positional[str], arg(metavar="REVISION")]
     """A commit of this repository, in any way that git understands."""
     only: tuple[Problem, ...] = ("toy", "mlp", "conv28", "dcgan96-64")
     """Which problems: the toy, or a system and the size of its minibatch where there are several."""

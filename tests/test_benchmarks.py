@@ -84,7 +84,6 @@ def repository() -> None:
         pytest.skip(str(reason))
 
 
-@pytest.mark.slow
 def test_a_tree_against_its_own_commit(tmp_path: Path) -> None:
     here, temporary, file = tmp_path / "repository", tmp_path / "temporary", tmp_path / "against.json"
     if shutil.which("git") is None:

@@ -1,9 +1,9 @@
-"""The command line: `python -m benchmarks SUITE` measures a suite, `python -m benchmarks figure` draws it."""
+"""The command line: `python -m benchmarks SUITE` measures a suite, `against` two revisions, `figure` draws results."""
 
 import tyro
 
-from benchmarks import crossing, layers, scaling, steps
-from benchmarks.crossing import Crossing
+from benchmarks import against, layers, scaling
+from benchmarks.against import Against
 from benchmarks.figure import Figure
 from benchmarks.harness import Restarted
 from benchmarks.layers import Layers
@@ -16,30 +16,28 @@ from benchmarks.toy import Toy
 
 def main() -> None:
     """Read the command line, then measure or draw."""
-    command: Layers | Restarted | Figure = tyro.extras.subcommand_cli_from_dict(
+    command: Layers | Restarted | Against | Figure = tyro.extras.subcommand_cli_from_dict(
         {
             "toy": Toy,
             "steps": Steps,
             "layers": Layers,
             "scaling": Scaling,
-            "crossing": Crossing,
             "libraries": Libraries,
+            "against": Against,
             "figure": Figure,
         },
         prog="python -m benchmarks",
-        description="Time minigan against hand-written NumPy, HIPS autograd and PyTorch.",
+        description="Time minigan against hand-written NumPy, HIPS autograd, PyTorch and older revisions of itself.",
     )
     match command:
         case Figure():
             command.draw()
+        case Against():
+            against.report(command)
         case Layers():
             layers.report(command)
-        case Steps():
-            steps.report(command)
         case Scaling():
             scaling.report(command)
-        case Crossing():
-            crossing.report(command)
         case _:
             report(command)
 

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MINIGAN = ("minigan", "cupy", "cupy-kernels")
+MINIGAN = ("minigan", "cupy", "new")
 OURS, THE_REFERENCE, THE_OTHERS, QUIET = "#c8553d", "#2f4858", "#b3bfc9", "#666666"
 PANELS_IN_A_ROW = 2
 
@@ -42,8 +42,6 @@ def draw(results: dict[str, Any], file: Path) -> None:
             canvas = _layers(Canvas, results["cases"])
         case "scaling":
             canvas = _scaling(Canvas, results["exponents"])
-        case "crossing":
-            canvas = _crossing(Canvas, results["crossings"])
         case _:
             canvas = _steps(Canvas, results["cases"])
     machine, versions = results["machine"], results["versions"]
@@ -61,9 +59,8 @@ def draw(results: dict[str, Any], file: Path) -> None:
 
 
 def where(threads: int, device: str) -> str:
-    """On how many threads, or on the GPU, or one beside the other."""
-    on_host = f"{threads} thread{'s' if threads > 1 else ''}"
-    return {"cpu": on_host, "cuda": "GPU"}.get(device, f"{on_host} and GPU")
+    """On how many threads, or on the GPU."""
+    return "GPU" if device == "cuda" else f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def _steps(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
@@ -97,7 +94,6 @@ def _layers(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
             marker,
             color=colour,
             markersize=5 if name in MINIGAN else 4,
-            fillstyle="none" if name.endswith("-tf32") else "full",
             label=name,
         )
     panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
@@ -143,33 +139,6 @@ def _scaling(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
         panels[0, column].set_title(
             f"{along}, {threads} thread{'s' if threads > 1 else ''}", fontsize=10, fontweight="bold", loc="left"
         )
-    return canvas
-
-
-def _crossing(Canvas: Any, rows: list[dict[str, Any]]) -> Any:
-    """A panel a system and number of threads: time against batch, dashed for the host; both scales logarithmic."""
-    panels = list(dict.fromkeys((row["system"], row["threads"]) for row in rows))
-    canvas = Canvas(figsize=(0.6 + 3.4 * len(panels), 3.4), layout="constrained")
-    for panel, (system, threads) in zip(canvas.subplots(1, len(panels), squeeze=False).flat, panels, strict=True):
-        for row in rows:
-            if (row["system"], row["threads"]) != (system, threads):
-                continue
-            colour, at = OURS if row["library"] == "minigan" else THE_REFERENCE, row["crossing"]
-            panel.loglog(row["batches"], row["host_ms"], "o--", color=colour, markersize=4)
-            crosses = "never" if at is None else f"from {at:.0f} on"
-            panel.loglog(
-                row["batches"], row["gpu_ms"], "o-", color=colour, markersize=4, label=f"{row['library']}: {crosses}"
-            )
-            if at is not None:
-                panel.axvline(at, color=colour, linewidth=0.8, linestyle=":")
-        panel.set_xticks(batches := rows[0]["batches"], map(str, batches))
-        panel.minorticks_off()
-        panel.tick_params(labelsize=8)
-        panel.set_xlabel("batch", fontsize=8.5)
-        panel.set_ylabel("ms a step (dashed: host)", fontsize=8.5)
-        panel.legend(fontsize=7.5, frameon=False, title="the GPU is faster", title_fontsize=7.5)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.set_title(f"{system}, {where(threads, 'cpu')}", fontsize=10, fontweight="bold", loc="left")
     return canvas
 
 

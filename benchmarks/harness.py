@@ -78,13 +78,9 @@ class Case:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For contenders whose processes need more than the usual environment variables: which."""
     device: str = "cpu"
-    """Where it is solved: cpu, cuda, or cpu and cuda."""
-    looser: float = 0.0
-    """The tolerance for contenders that multiply in TF32, if it is larger."""
-
-    def tolerance_of(self, contender: str) -> float:
-        """How far a contender may be from the reference."""
-        return max(self.tolerance, self.looser) if in_tf32(contender) else self.tolerance
+    """Where it is solved: cpu or cuda."""
+    trees: Mapping[str, Path] = field(default_factory=dict)
+    """For contenders that are imported from another checkout of this repository than the harness: its root."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +121,6 @@ class Restarted(Settings):
     """Times that the processes are started, each time with another contender first."""
 
 
-def in_tf32(contender: str) -> bool:
-    """Whether a contender multiplies in TF32: its name says so."""
-    return contender.endswith("-tf32")
-
-
 class DisagreementError(Exception):
     """Two contenders do not compute the same thing, so there is nothing to time."""
 
@@ -139,18 +130,23 @@ class CannotRunError(Exception):
 
 
 class Worker:
-    """The parent's end of a contender's process: one line of JSON there, one line back."""
+    """The parent's end of a contender's process: one line of JSON there, one line back.
 
-    def __init__(self, entry: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
+    `tree` is the checkout whose `minigan` and `benchmarks` that process imports, its own `worker.py` included.
+    """
+
+    def __init__(
+        self, entry: str, threads: int, environment: Mapping[str, str] | None = None, tree: Path = ROOT
+    ) -> None:
         self.entry = entry
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", entry, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=tree,
             # BLAS libraries and malloc read these once, when they are loaded, so only the parent can still set them.
-            env=os.environ | {name: str(threads) for name in THREAD_VARIABLES} | dict(environment or {}),
+            env=importing_from(tree) | {name: str(threads) for name in THREAD_VARIABLES} | dict(environment or {}),
         )
 
     def __enter__(self) -> Worker:
@@ -199,6 +195,12 @@ class Worker:
         return json.loads(line)
 
 
+def importing_from(tree: Path) -> dict[str, str]:
+    """Our environment variables, but with the packages of `tree` found first."""
+    path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+    return dict(os.environ) | {"PYTHONPATH": path}
+
+
 Workers = dict[str, Worker]
 Turns = list[list[float]]  # seconds, as [round][step]
 
@@ -244,7 +246,6 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
             "steps": settings.agreement_steps,
             "distance": case.distance,
             "tolerance": case.tolerance,
-            "tolerance_tf32": case.looser or None,
             "largest_difference": differences,
         },
         "contenders": {
@@ -252,19 +253,18 @@ def measure(case: Case, threads: int, settings: Restarted) -> dict[str, Any]:
                 **summary(turns[name], turns[reference]),
                 "peak_memory_mib": round(memory[name].peak / 2**20, 1),
                 "memory_above_libraries_mib": round((memory[name].peak - memory[name].baseline) / 2**20, 1),
-                **gpu_figures(name, memory[name]),
+                **gpu_figures(memory[name]),
             }
             for name in memory
         },
     }
 
 
-def gpu_figures(name: str, memory: Memory) -> dict[str, Any]:
-    """What is said of a contender on a GPU besides: its precision, and the memory there. Nothing of one on the host."""
+def gpu_figures(memory: Memory) -> dict[str, Any]:
+    """The memory that a contender held on a GPU. Nothing of one on the host."""
     if not memory.gpu_pool:
         return {}
     return {
-        "tf32": in_tf32(name),
         "peak_gpu_pool_mib": round(memory.gpu_pool / 2**20, 1),
         "peak_gpu_allocated_mib": round(memory.gpu_allocated / 2**20, 1) or None,
     }
@@ -283,7 +283,7 @@ def start(
     first %= len(names)
     for name in (*names[first:], *names[:first]):
         entry = case.contenders[name]
-        worker = stack.enter_context(Worker(entry, threads, case.environment.get(name)))
+        worker = stack.enter_context(Worker(entry, threads, case.environment.get(name), case.trees.get(name, ROOT)))
         try:
             worker.ready()
         except CannotRunError as reason:
@@ -316,11 +316,11 @@ def agree(workers: Workers, reference: str, steps: int, case: Case) -> dict[str,
                 )
             distances[key] = distance(answer[key], array, at_start.get(key))
         differences[name] = float(np.max(list(distances.values())))  # unlike max, np.max lets a NaN through,
-        if not differences[name] <= case.tolerance_of(name):  # and so written, the comparison rejects it
+        if not differences[name] <= case.tolerance:  # and so written, the comparison rejects it
             worst = max(distances, key=lambda key: distances[key])
             raise DisagreementError(
                 f"{case.name}: after {steps} steps {name} is {differences[name]:.1e} away from {reference} "
-                f"in {worst}, more than the {case.tolerance_of(name):.1e} allowed"
+                f"in {worst}, more than the {case.tolerance:.1e} allowed"
             )
     return differences
 
@@ -351,7 +351,7 @@ def interleave(
         before = busy_seconds()
         time.sleep(settings.gap / 2)
         after = busy_seconds()
-        if before is not None and after is not None:
+        if settings.gap and before is not None and after is not None:
             computed.append(after - before)
         turns[name].append(take_turn(name))
     return turns, round(float(np.mean(computed)) / (settings.gap / 2), 2) if computed else None

@@ -11,15 +11,11 @@ What share of the machine's peak that makes is measured against the rate of one 
 in float32 with as many threads: the fastest of twenty before the layers and as many after. It may exceed 1: for some
 kernels there are algorithms that need fewer multiplications than the formula has. Batch norm and max-pool have no such
 share; their weight gradients come with, or do not exist.
-
-On a GPU the product is one of 8192 x 8192 x 8192 and CuPy's, once in float32 and once in TF32; each contender is
-measured against that of its own precision. Of an operation that takes the GPU less time than it takes Python to ask
-for it, the asking is timed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -28,45 +24,16 @@ import numpy as np
 
 from benchmarks import report as common
 from benchmarks.figure import where
-from benchmarks.harness import (
-    Case,
-    DisagreementError,
-    Settings,
-    Workers,
-    agree,
-    in_tf32,
-    interleave,
-    start,
-    summary,
-)
-from minigan.arrays import Device
+from benchmarks.harness import Case, DisagreementError, Settings, Worker, Workers, agree, interleave, start, summary
 
-CONTENDERS: dict[Device, dict[str, str]] = {
-    "cpu": {
-        "minigan": "benchmarks.contenders.layers_minigan:Minigan",
-        "minigan-plain": "benchmarks.contenders.layers_minigan:Plain",
-        "torch-last": "benchmarks.contenders.layers_torch:ChannelsLast",
-        "torch": "benchmarks.contenders.layers_torch:Torch",
-    },
-    "cuda": {
-        "cupy": "benchmarks.contenders.layers_cupy:Cupy",
-        "cupy-tf32": "benchmarks.contenders.layers_cupy:Tf32",
-        "cupy-kernels": "benchmarks.contenders.layers_cupy:Kernels",
-        "cupy-kernels-tf32": "benchmarks.contenders.layers_cupy:KernelsTf32",
-        "torch-last": "benchmarks.contenders.layers_torch_cuda:CudaChannelsLast",
-        "torch-last-tf32": "benchmarks.contenders.layers_torch_cuda:ChannelsLastTf32",
-        "torch-tf32": "benchmarks.contenders.layers_torch_cuda:Tf32",
-        "torch": "benchmarks.contenders.layers_torch_cuda:Cuda",
-    },
+CONTENDERS = {
+    "minigan": "benchmarks.contenders.layers_minigan:Minigan",
+    "minigan-plain": "benchmarks.contenders.layers_minigan:Plain",
+    "torch-last": "benchmarks.contenders.layers_torch:ChannelsLast",
+    "torch": "benchmarks.contenders.layers_torch:Torch",
 }
-PEAKS: dict[Device, dict[str, str]] = {
-    "cpu": {"peak": "benchmarks.contenders.layers_minigan:Peak"},
-    "cuda": {
-        "peak": "benchmarks.contenders.layers_cupy:Peak",
-        "peak-tf32": "benchmarks.contenders.layers_cupy:PeakTf32",
-    },
-}
-PEAK_FLOP: dict[Device, int] = {"cpu": 2 * 2048**3, "cuda": 2 * 8192**3}
+PEAK = {"peak": "benchmarks.contenders.layers_minigan:Peak"}
+PEAK_FLOP = 2 * 2048**3
 System = Literal["mlp", "conv28", "dcgan"]
 Operation = Literal["forward", "input", "weight"]
 LONGEST_TURN = 1000  # steps
@@ -152,8 +119,6 @@ class Layers(Settings):
 
     systems: tuple[System, ...] = ("mlp", "conv28", "dcgan")
     """Whose layers."""
-    device: Device = "cpu"
-    """Where: on the host, or minigan with CuPy beside PyTorch with cuDNN."""
     batch: int = 0
     """Images in a minibatch; 0: what suits the system."""
     repeats: int = 3
@@ -183,12 +148,10 @@ class Layers(Settings):
         return Case(
             name=f"{system}, {layer.name}, {operation}",
             arguments={"batch": self.batch or BATCHES[system], **layer._asdict(), "operation": operation},
-            contenders=CONTENDERS[self.device],
+            contenders=CONTENDERS,
             dtype="float32",
             tolerance=1e-4,  # of the result's own rms: sums of up to some 65 000 products in float32
-            looser=3e-3,  # TF32 cuts both factors off after 10 bits: by up to 1e-3 each
             distance="share",
-            device=self.device,
         )
 
 
@@ -201,9 +164,9 @@ def report(settings: Layers) -> None:
             workers, left_out = start(settings.cases()[0], threads, settings.only, stack)
             if not workers:
                 raise SystemExit("no contender can run")
-            peaks = started_peaks(settings.device, threads, stack)
-            rates = measured(peaks, settings.device)
-            print(f"\nfloat32, {where(threads, settings.device)}")
+            peak = started_peak(threads, stack)
+            rate = measured(peak)
+            print(f"\nfloat32, {where(threads, 'cpu')}")
             for name, reason in left_out.items():
                 print(f"  left out: {name} ({reason})")
             reference = settings.reference if settings.reference in workers else next(iter(workers))
@@ -215,43 +178,33 @@ def report(settings: Layers) -> None:
                         case = settings.case(system, layer, operation)
                         result = measure(case, layer, workers, reference, threads, settings)
                         result |= {"system": system, "layer": layer.name, "operation": operation}
-                        print(line(result, rates), flush=True)
+                        print(line(result, rate), flush=True)
                         results["cases"].append(result)
-            later = measured(peaks, settings.device)
-            print()
-            for name, rate in rates.items():
-                print(
-                    f"  {name}: {rate / 1e9:.0f} GFLOP/s before (shares above), {later[name] / 1e9:.0f} after "
-                    "(files: the larger)"
-                )
-            largest = {name: max(rate, later[name]) for name, rate in rates.items()}
+            later = measured(peak)
+            print(
+                f"\n  peak: {rate / 1e9:.0f} GFLOP/s before (shares above), {later / 1e9:.0f} after (files: the larger)"
+            )
+            largest = max(rate, later)
             for result in results["cases"]:
                 if result["threads"] == threads:
-                    result["peak_gflop_per_second"] = round(largest["peak"] / 1e9, 1)
-                    for name, row in result["contenders"].items():
-                        row["share_of_peak"] = share(result["flop"], row, name, largest)
-                        if settings.device == "cuda":
-                            row["tf32"] = in_tf32(name)
-                    if "peak-tf32" in largest:
-                        result["peak_tf32_gflop_per_second"] = round(largest["peak-tf32"] / 1e9, 1)
+                    result["peak_gflop_per_second"] = round(largest / 1e9, 1)
+                    for row in result["contenders"].values():
+                        row["share_of_peak"] = share(result["flop"], row, largest)
     busy = [case["cores_busy_with_others"] for case in results["cases"] if case["cores_busy_with_others"] is not None]
     print("\n".join(common.busy_neighbours(round(float(np.mean(busy)), 2) if busy else None)))
     common.close(settings, results)
 
 
-def started_peaks(device: Device, threads: int, stack: ExitStack) -> Workers:
-    """The large matrix product, as a contender that nobody is compared with; on a GPU one for each precision."""
-    peaks, left_out = start(Case("peak", {}, PEAKS[device], "float32", 0.0), threads, (), stack)
-    if left_out:
-        raise SystemExit(f"peak: {next(iter(left_out.values()))}")
-    for worker in peaks.values():
-        worker.build({})
-    return peaks
+def started_peak(threads: int, stack: ExitStack) -> Worker:
+    """The large matrix product, as a contender that nobody is compared with."""
+    workers, _ = start(Case("peak", {}, PEAK, "float32", 0.0), threads, (), stack)
+    workers["peak"].build({})
+    return workers["peak"]
 
 
-def measured(peaks: Workers, device: Device) -> dict[str, float]:
-    """The rate of each, in operations a second: that of the fastest of twenty products."""
-    return {name: PEAK_FLOP[device] / min(worker.run(20)) for name, worker in peaks.items()}
+def measured(peak: Worker) -> float:
+    """Its rate in operations a second: that of the fastest of twenty products."""
+    return PEAK_FLOP / min(peak.run(20))
 
 
 def measure(
@@ -286,7 +239,6 @@ def measure(
         "flop": layer.flop(int(case.arguments["batch"])),
         "agreement": {
             "tolerance": case.tolerance,
-            "tolerance_tf32": case.looser or None,
             "distance": case.distance,
             "largest_difference": differences,
         },
@@ -294,17 +246,16 @@ def measure(
     }
 
 
-def share(flop: int | None, row: dict[str, Any], name: str, rates: Mapping[str, float]) -> float | None:
-    """What a contender with so much to compute reaches of the peak of its precision; None where nothing is counted."""
-    rate = rates["peak-tf32" if in_tf32(name) else "peak"]
+def share(flop: int | None, row: dict[str, Any], rate: float) -> float | None:
+    """What a contender with so much to compute reaches of the peak; None where nothing is counted."""
     return None if flop is None else round(flop / (row["median_us"] * 1e-6) / rate, 4)
 
 
-def line(result: dict[str, Any], rates: Mapping[str, float]) -> str:
+def line(result: dict[str, Any], rate: float) -> str:
     """One operation as text."""
     cells = []
-    for name, row in result["contenders"].items():
-        part = share(result["flop"], row, name, rates)
+    for row in result["contenders"].values():
+        part = share(result["flop"], row, rate)
         percent = "" if part is None else f"{100 * part:.0f} %"
         cells.append(f"{row['median_us']:10.0f} ({row['ratio']:6.2f}){percent:>7}")
     return f"  {result['system']:8}{result['layer']:17} N {result['arguments']['batch']:<4} {result['operation']:8}" + (

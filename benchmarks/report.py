@@ -1,7 +1,7 @@
 """Runs a suite and says what came out: a table for each case as it ends, then JSON and a figure."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,12 +22,10 @@ def opened(settings: Settings) -> dict[str, Any]:
 
     Raises SystemExit with one line if the suite wants a GPU and cannot have one.
     """
-    on_gpu = gpu() if getattr(settings, "device", "cpu") != "cpu" else {"machine": {}, "versions": {}}
-    results: dict[str, Any] = {
+    on_gpu = gpu() if getattr(settings, "device", "cpu") != "cpu" else None
+    return {
         "suite": type(settings).__name__.lower(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine() | on_gpu["machine"],
-        "versions": versions() | on_gpu["versions"],
+        **stamp(on_gpu),
         "method": {
             "repeats": settings.repeats,
             "steps": settings.steps,
@@ -36,21 +34,28 @@ def opened(settings: Settings) -> dict[str, Any]:
         },
         "cases": [],
     }
-    print(", ".join(f"{key} {value}" for key, value in (results["machine"] | results["versions"]).items()))
-    return results
 
 
-def measure_cases(
-    settings: Restarted, results: dict[str, Any], finish: Callable[[dict[str, Any]], None] = lambda result: None
-) -> None:
-    """Put the cases into the results, each with what the suite has to add, and print a table of it."""
+def stamp(on_gpu: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """When, on which machine and with which versions; printed but for the first."""
+    on_gpu = on_gpu or {"machine": {}, "versions": {}}
+    stamped: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {**machine(), **on_gpu["machine"]},
+        "versions": {**versions(), **on_gpu["versions"]},
+    }
+    print(", ".join(f"{key} {value}" for about in ("machine", "versions") for key, value in stamped[about].items()))
+    return stamped
+
+
+def measure_cases(settings: Restarted, results: dict[str, Any]) -> None:
+    """Put the cases into the results, and print a table of each."""
     for case in settings.cases():
         for threads in settings.threads:
             try:
                 result = measure(case, threads, settings)
             except DisagreementError as message:
                 raise SystemExit(f"not timed, {message}") from None
-            finish(result)
             print(table(result, settings.reference), flush=True)
             results["cases"].append(result)
 
@@ -67,13 +72,12 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     """One case as text."""
     reference, agreement = result["reference"], result["agreement"]
     largest = max(agreement["largest_difference"].values())
-    in_tf32 = f", in TF32 {agreement['tolerance_tf32']:.1e}" if agreement["tolerance_tf32"] else ""
     of_the_way = " of the way (rms of any array)" if agreement["distance"] == "share" else ""
     lines = [
         "",
         f"{result['name']}, {result['dtype']}, {where(result['threads'], result['device'])}",
         f"  agreement: after {agreement['steps']} steps {len(result['contenders'])} contenders differ from "
-        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e}{in_tf32})",
+        f"{reference} by at most {largest:.1e}{of_the_way} (tolerance {agreement['tolerance']:.1e})",
         *(f"  left out: {name} ({reason})" for name, reason in result["left_out"].items()),
     ]
     if reference != wanted_reference:
@@ -84,7 +88,7 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
     width = max(14, *map(len, result["contenders"]))
     lines.append(
         f"   {'':{width}}{unit} a step         (quartiles)   ratio       (quartiles)  peak MiB  above libraries"
-        + ("" if result["device"] == "cpu" else "  on GPU   TF32  of peak")
+        + ("" if result["device"] == "cpu" else "  on GPU")
     )
     for name, row in result["contenders"].items():
         time = "({:.1f} - {:.1f})".format(*(factor * t for t in row["quartiles_us"]))
@@ -97,12 +101,8 @@ def table(result: dict[str, Any], wanted_reference: str) -> str:
 
 
 def on_gpu(row: dict[str, Any]) -> str:
-    """A contender's columns about the GPU, or nothing for one on the host."""
-    if "tf32" not in row:
-        return ""
-    share = row.get("share_of_peak")
-    percent = "" if share is None else f"{100 * share:.0f} %"
-    return f"{row['peak_gpu_pool_mib']:8.0f}{'on' if row['tf32'] else 'off':>7}{percent:>9}"
+    """A contender's column about the GPU's memory, or nothing for one on the host."""
+    return f"{row['peak_gpu_pool_mib']:8.0f}" if "peak_gpu_pool_mib" in row else ""
 
 
 def busy_neighbours(cores: float | None) -> list[str]:

@@ -1,16 +1,12 @@
 """The steps suite: one training step of each system that is larger than the toy. What a step is: see `systems.py`.
 
-On a GPU (`--device cuda`) CUDA events are the clock, and beside the ratio stands the share of the GPU's peak: the
-operations that a step needs, in its time, against those of a large matrix product in the same precision.
+With `--device cuda` minigan runs on CuPy's arrays, beside PyTorch on the same GPU; CUDA events are the clock then.
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from benchmarks import layers
-from benchmarks import report as common
 from benchmarks.harness import Arguments, Case, Restarted, Turn
 from minigan.arrays import Device
 
@@ -40,14 +36,8 @@ CONTENDERS: dict[Device, dict[str, str]] = {
     },
     "cuda": {
         "cupy": "benchmarks.contenders.steps_cupy:Cupy",
-        "cupy-tf32": "benchmarks.contenders.steps_cupy:Tf32",
-        "cupy-kernels": "benchmarks.contenders.steps_cupy:Kernels",
-        "cupy-kernels-tf32": "benchmarks.contenders.steps_cupy:KernelsTf32",
         "torch-tuned": "benchmarks.contenders.steps_torch_cuda:CudaTuned",
-        "torch-tuned-tf32": "benchmarks.contenders.steps_torch_cuda:TunedTf32",
         "torch-compile": "benchmarks.contenders.steps_torch_cuda_compile:CudaCompiled",
-        "torch-compile-tf32": "benchmarks.contenders.steps_torch_cuda_compile:CompiledTf32",
-        "torch-tf32": "benchmarks.contenders.steps_torch_cuda:Tf32",
         "torch": "benchmarks.contenders.steps_torch_cuda:Cuda",
     },
 }
@@ -68,9 +58,11 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(2**26),
 }
 
+# With 1, CuPy would cut factors of matrix products off after 10 bits. PyTorch is told in `cuda_torch.py`.
+FLOAT32 = {"CUPY_TF32": "0"}
+
 # Of the way that an array has gone after two steps; a fault makes about 1. See `harness.distance`.
 TOLERANCE = 0.2
-TF32_TOLERANCE = 0.5  # with factors rounded to TF32 on a CPU, the DCGAN was 0.18 to 0.22 away
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Steps(Restarted):
     systems: tuple[Name, ...] = ("mlp", "conv28", "dcgan64", "dcgan256")
     """Which; a number in a name is the size of the minibatch."""
     device: Device = "cpu"
-    """Where: on the host, or minigan with CuPy beside PyTorch with cuDNN."""
+    """Where: on the host, or on a GPU, minigan with CuPy beside PyTorch with cuDNN."""
     repeats: int = 1
     starts: int = 6
     steps: int = 0
@@ -101,7 +93,7 @@ class Steps(Restarted):
         on_gpu = self.device == "cuda"
         if on_gpu:
             turn = GPU_TURNS[name]
-        unasked = set() if self.compile else {"torch-compile", "torch-compile-tf32"}
+        unasked = set() if self.compile else {"torch-compile"}
         if arguments["system"] == "dcgan" and not self.plain_dcgan:
             unasked.add("minigan-plain")
         return Case(
@@ -111,42 +103,7 @@ class Steps(Restarted):
             dtype="float32",
             tolerance=TOLERANCE,
             distance="share",
-            looser=TF32_TOLERANCE if on_gpu else 0.0,
             turn=turn._replace(steps=self.steps or turn.steps),
-            environment={} if on_gpu else {"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
+            environment={"cupy": FLOAT32} if on_gpu else {"torch-tuned": KEEP_MEMORY, "torch-compile": KEEP_MEMORY},
             device=self.device,
         )
-
-
-def report(settings: Steps) -> None:
-    """Measure, print the tables, and write the files; on a GPU with shares of its peak."""
-    if settings.device == "cpu":
-        common.report(settings)
-        return
-    results = common.opened(settings)
-    with ExitStack() as stack:
-        rates = layers.measured(layers.started_peaks("cuda", settings.threads[0], stack), "cuda")
-    results["peak_gflop_per_second"] = {name: round(rate / 1e9, 1) for name, rate in rates.items()}
-    print("".join(f"\n{name}: {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items()))
-
-    def finish(result: dict[str, Any]) -> None:
-        result["flop"] = flop(result["arguments"]["system"], result["arguments"]["batch"])
-        for name, row in result["contenders"].items():
-            row["share_of_peak"] = layers.share(result["flop"], row, name, rates)
-
-    common.measure_cases(settings, results, finish)
-    common.close(settings, results)
-
-
-def flop(system: layers.System, batch: int) -> int:
-    """Floating-point operations that a step needs in its products, by the formula; layers with one output left out.
-
-    D's step takes G forwards, D forwards on real and on generated images, and back to its weights; G's step takes both
-    forwards, D back to the images, and G back to its weights. A layer back to its input costs what it costs forwards,
-    and so does one back to its weights. Nobody asks for gradients of images in D's step, or of noise.
-    """
-    costs = [(layer.name[0], layer.flop(batch)) for layer in layers.LAYERS[system]]
-    G, D = ([cost for player, cost in costs if player == wanted and cost is not None] for wanted in "GD")
-    d_step = sum(G) + 2 * (3 * sum(D) - D[0])
-    g_step = 3 * sum(G) - G[0] + 2 * sum(D)
-    return d_step + g_step

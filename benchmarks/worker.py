@@ -7,7 +7,7 @@
     {"answer": FILE}     writes the numbers computed since it was built, in NumPy's npz format
     {"memory": true}     answered with bytes: the peak, what was held before anything was built, and what is on the GPU
 
-It leaves when its input ends.
+It leaves when its input ends. `against.py` talks to the workers of older commits, so this conversation stays as it is.
 """
 
 import gc
@@ -44,7 +44,7 @@ class Contender(Protocol):
     """What a file under `contenders/` has to offer.
 
     On a GPU, where a step is only asked for, it has a `clock` as well, a class like `Clock` whose marks the GPU sets,
-    and `device_memory()`: see `contenders/cuda_cupy.py`.
+    and `device_memory()`: see `contenders/steps_cupy.py`.
     """
 
     def step(self, index: int) -> None:

@@ -129,7 +129,7 @@ def test_the_names_of_the_fake_device_are_names_of_cupy_and_its_methods_have_no_
 
 
 KNOW_CUPY = [ROOT / "arrays.py", ROOT / "sending.py", ROOT.parent / "benchmarks" / "environment.py"]
-KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / f"{name}.py" for name in ("cuda_cupy", "layers_cupy")]
+KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / "steps_cupy.py"]
 
 
 def test_what_is_asked_of_cupy_itself_is_there() -> None:

@@ -1,4 +1,4 @@
-"""What every contender in PyTorch on a GPU has: a clock whose marks the GPU sets, its memory, and TF32 or not."""
+"""What every contender in PyTorch on a GPU has: a clock whose marks the GPU sets, its memory, and float32."""
 
 from itertools import pairwise
 from typing import Any
@@ -32,12 +32,11 @@ class OnGpu:
     """To be inherited before a contender in PyTorch. cuDNN tries its algorithms out and keeps the fastest."""
 
     device = "cuda"
-    tf32 = False
     clock = Clock
 
     def __init__(self, **arguments: Any) -> None:
-        # By itself PyTorch multiplies matrices in float32 and convolves in TF32.
-        torch.backends.fp32_precision = "tf32" if self.tf32 else "ieee"  # type: ignore[attr-defined]  # not in its stubs
+        # By itself PyTorch multiplies matrices in float32, but cuts off factors of convolutions after 10 bits.
+        torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]  # not in its stubs
         torch.backends.cudnn.benchmark = True
         super().__init__(**arguments)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from autograd.core import make_vjp
 
-from minigan import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, Sequential, kernels, to_host
-from minigan.arrays import Array, Device
+from minigan import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, Sequential, kernels
+from minigan.arrays import Array
 
 Numbers = dict[str, np.ndarray]
 
@@ -42,8 +42,6 @@ def slope(y: Array) -> np.ndarray:
 class Minigan:
     """A step is one operation; images lie in channels-last memory, as they do between minigan's layers."""
 
-    device: Device = "cpu"
-
     def __init__(
         self,
         batch: int,
@@ -65,7 +63,7 @@ class Minigan:
             "pool": lambda: MaxPool2d(kernel, stride, padding),
         }
         layer = Sequential(layers[kind]())
-        p = layer.init(np.random.default_rng(0), device=self.device)
+        p = layer.init(np.random.default_rng(0))
         given = numbers(kind, batch, channels, outputs, size, kernel)
         x = self.laid_out(given.pop("x"))
         for key, array in given.items():
@@ -99,7 +97,7 @@ class Minigan:
 
     def answer(self) -> dict[str, np.ndarray]:
         """What it gave; nothing before the first step."""
-        return {"result": to_host(self.result)}
+        return {"result": self.result}
 
 
 class Plain(Minigan):

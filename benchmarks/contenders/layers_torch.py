@@ -13,7 +13,6 @@ class Torch:
     """A step is one operation; what is not asked for is not computed either."""
 
     memory = torch.contiguous_format
-    device = "cpu"
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class Torch:
             "norm": lambda: (nn.BatchNorm1d if size == 1 else nn.BatchNorm2d)(channels),
             "pool": lambda: nn.MaxPool2d(kernel, stride, padding),
         }
-        layer = layers[kind]().to(self.device)
+        layer = layers[kind]()
         given = numbers(kind, batch, channels, outputs, size, kernel)
         x = self.laid_out(given.pop("x")).requires_grad_(operation == "input")
         layer.load_state_dict({key: torch.from_numpy(array) for key, array in given.items()}, strict=False)
@@ -54,7 +53,7 @@ class Torch:
 
     def laid_out(self, x: np.ndarray) -> Tensor:
         """x in this contender's memory order."""
-        t = torch.from_numpy(x).to(self.device)
+        t = torch.from_numpy(x)
         return t.contiguous(memory_format=self.memory) if t.ndim == 4 else t
 
     def step(self, index: int) -> None:
@@ -63,7 +62,7 @@ class Torch:
 
     def answer(self) -> dict[str, np.ndarray]:
         """What it gave; nothing before the first step."""
-        return {"result": self.result.detach().cpu().numpy()}
+        return {"result": self.result.detach().numpy()}
 
 
 class ChannelsLast(Torch):

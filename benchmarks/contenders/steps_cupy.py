@@ -1,30 +1,40 @@
-"""The training step of every system in minigan on a GPU: CuPy's arrays in the plain code, and in minigan's kernels."""
+"""The training step of every system in minigan on a GPU: CuPy's arrays in the definitions that a reader reads."""
 
-from benchmarks.contenders.cuda_cupy import OnGpu
+from itertools import pairwise
+from typing import Any
+
 from benchmarks.contenders.steps_minigan import Minigan
-from minigan import kernels
+from minigan.arrays import Device, DeviceError, use_cupy
+
+try:
+    cupy = use_cupy()
+except DeviceError as reason:
+    # The harness leaves out what cannot be imported.
+    raise ImportError(str(reason)) from reason
 
 
-class Cupy(OnGpu, Minigan):
-    """In float32."""
+class Clock:
+    """CUDA events between the steps. An event's time is when the GPU comes to it, so Python may be ahead or behind."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def mark(self) -> None:
+        """When all is done that has been asked for."""
+        self.events.append(cupy.cuda.get_current_stream().record(cupy.cuda.Event()))
+
+    def seconds(self) -> list[float]:
+        """Between one mark and the next; waits for the last."""
+        self.events[-1].synchronize()
+        return [cupy.cuda.get_elapsed_time(a, b) / 1000 for a, b in pairwise(self.events)]
 
 
-class Tf32(Cupy):
-    """Products in TF32."""
+class Cupy(Minigan):
+    """The same turn of the same game."""
 
-    tf32 = True
+    device: Device = "cuda"
+    clock = Clock
 
-
-class Kernels(Cupy):
-    """Through minigan/kernels/gpu/, in float32."""
-
-    def step(self, index: int) -> None:
-        """One move of D, one of G."""
-        with kernels.on_gpu():
-            super().step(index)
-
-
-class KernelsTf32(Kernels):
-    """Products in TF32."""
-
-    tf32 = True
+    def device_memory(self) -> dict[str, int]:
+        """What CuPy's pool has taken; it gives nothing back, so that is the most. It does not note what arrays held."""
+        return {"gpu_pool": cupy.get_default_memory_pool().total_bytes()}

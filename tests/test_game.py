@@ -152,7 +152,7 @@ def test_an_error_in_a_turn_comes_through():
     def turn(number):
         raise OSError("no more data")
 
-    with pytest.raises(OSError, match="^no more data$"):
+    with pytest.raises(OSError, match=r"^no more data$"):
         next(play(turn, 3))
 
 
@@ -573,7 +573,7 @@ def test_other_numbers_may_stand_in_for_a_players_own():
 
 
 def test_inside_of_a_loss_nobody_moves():
-    G, D = players()
+    G, _ = players()
 
     def greedy(G):
         return P.mean(G(np.ones((ROW, 1)))) if G.optimizer else G.move(greedy)["greedy"]
@@ -656,11 +656,9 @@ def test_a_game_that_breaks_says_in_which_layer_also_of_the_player_whose_samples
     G, D = players()
     spoil(G, D)
     source = Source()
+    x, fake = source.real(), G(source.noise())
     with pytest.raises(DivergedError) as caught:
-        if mover == "D":
-            D.move(d_loss, source.real(), G(source.noise()))
-        else:
-            G.move(g_loss, D, source.noise())
+        D.move(d_loss, x, fake) if mover == "D" else G.move(g_loss, D, source.noise())
     assert caught.value.player == mover
     assert caught.value.where.startswith(where)
 

@@ -21,8 +21,8 @@ def slopes_of_the_generator_losses() -> Figure:
     s = np.linspace(-8.0, 6.0, 281).reshape(-1, 1)
 
     def each(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
-        losses = np.array([objective.generator(row.reshape(1, 1)) for row in s])
-        slopes = grad(lambda x: total(objective.generator(x)))(s) * len(s)  # the loss is a mean over the batch
+        losses = np.array([objective.g_loss(row.reshape(1, 1)) for row in s])
+        slopes = grad(lambda x: total(objective.g_loss(x)))(s) * len(s)  # the loss is a mean over the batch
         return losses, slopes[:, 0]
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -48,3 +48,21 @@ def losses(objective: Objective, together: bool = True) -> Losses:
         return objective.g_loss(D(G(z)))
 
     return Losses(d_loss, g_loss)
+
+
+class Noting:
+    """An optimizer that notes the gradient and moves nothing."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def step(self, gradient: Any) -> None:
+        """Note it."""
+        self.gradient = gradient
+
+
+def notes_and_gradient(loss: Callable[..., Any], network: Any, params: Any, *rest: Any) -> tuple[Any, Any]:
+    """What a player with this network and these numbers would note of a move, and the gradient it would follow."""
+    noting = Noting(params)
+    notes = Player(network, params, noting).move(loss, *rest)
+    return notes, noting.gradient

@@ -24,6 +24,7 @@ import inspect
 import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -127,8 +128,10 @@ class Player:
         Raises:
             DivergedError: if the loss is NaN or infinite; the step is not taken. On a GPU, where to look at a number
                 means to wait for it, that comes when the note is read.
-            TypeError: if the loss returns anything else than a scalar or (scalar, notes).
+            TypeError: if the loss returns anything else than a scalar or (scalar, notes), or the player stands still.
         """
+        if self.optimizer is None:
+            raise TypeError(f"{self.name or 'player'}: this player cannot move, it has no optimizer")
         (value, notes), gradient = _value_and_gradient(self.params, self, loss, rest)
         name = _name(loss)
         if not on_host(value):
@@ -345,18 +348,25 @@ class _Looking(Player):
 def _first_not_finite(loss: Callable[..., Any], names: list[str], arguments: tuple[Any, ...]) -> str:
     """Where numbers stop being finite on the way to loss(*arguments): it is called once more, with players who look."""
     for name, a in zip(names, arguments, strict=True):
-        for part in a if isinstance(a, tuple) else (a,):
-            if hasattr(part, "dtype") and not finite(part):
+        for part in _parts(a):
+            if not _is_finite(part):
                 return _look_at_its_making(part) or f"{name}, which came in"
     found: list[str] = []
     looking = [
         _who_looks(a, name, found) if isinstance(a, Player) else a for name, a in zip(names, arguments, strict=True)
     ]
-    try:
+    with suppress(Exception):  # the report of one error must not end in another
         loss(*looking)
-    except Exception:  # the report of one error must not end in another
-        return found[0] if found else "the loss itself"
     return found[0] if found else "the loss itself"
+
+
+def _parts(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether all numbers of x are, if there are any in it: an argument may be anything."""
+    return not (hasattr(x, "dtype") and x.dtype.kind == "f") or finite(x)
 
 
 def _who_looks(player: Player, name: str, found: list[str]) -> _Looking:
@@ -392,7 +402,7 @@ _made: dict[int, tuple[Any, Player, Any, str, Any]] = {}
 
 
 def _remember(y: Any, player: Player, network: Any, path: str, x: Any) -> None:
-    if type(y).__weakrefoffset__:
+    if type(y).__weakrefoffset__ and all(y is not part for part in _parts(x)):  # else it would keep itself alive
         key = id(y)
         _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
 
@@ -402,8 +412,8 @@ def _look_at_its_making(y: Array) -> str:
         return ""
     _, player, network, path, x = _made[id(y)]
     looking = _who_looks(player, "its maker", [])
-    if all(finite(part) for part in (x if isinstance(x, tuple) else (x,))):
+    if not all(map(_is_finite, _parts(x))):
+        return f"{looking.name}: what comes in"
+    with suppress(Exception):
         looking._run(network, path, x)
-    else:
-        looking.found.append(f"{looking.name}: what comes in")
     return looking.found[0] if looking.found else ""

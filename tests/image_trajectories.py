@@ -6,25 +6,30 @@ moments, every buffer of batch norm is compared. The PyTorch side is torch_image
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import Adam, Player, Sequential, objectives, play
+from minigan import Adam, Player, Sequential, play
 from minigan.arrays import Device, to_device, to_host
+from minigan.game import Notes
 from minigan.networks import conv28, dcgan, mlp
+from tests.losses import OBJECTIVES, losses
 from tests.trajectories import distance
 
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8}
 STEPS = 10
+LOSSES = ("real_loss", "fake_loss", "g_loss")
 KINDS = ("weights", "exp_avg", "exp_avg_sq")
-OBJECTIVES = {"probabilities": objectives.non_saturating, "logits": objectives.non_saturating_with_logits}
 
 
 class System(NamedTuple):
-    """What is played: a pair of networks, by name and widths, on batches of `rows` images, and how, see `play`."""
+    """What is played: a pair of networks, by name and widths, on batches of `rows` images.
+
+    reuse_noise: whether G moves on the noise of D's step, so that both players use one fake batch.
+    g_every: G moves in each turn whose number is a multiple of this.
+    """
 
     name: str
     noise: int
@@ -78,6 +83,7 @@ NARROW = [
     System("dcgan", 6, (1,), (3, 96, 96), 4),
     System("mlp", 6, (5, 7, 9), (16,), 8, reuse_noise=True),
     System("dcgan", 6, (1,), (3, 96, 96), 4, g_every=2),
+    System("conv28", 6, (2, 12), (1, 28, 28), 32, reuse_noise=True),
 ]
 FULL = [
     System("mlp", 100, (128, 256, 512), (784,), 64),
@@ -85,6 +91,7 @@ FULL = [
     System("dcgan", 100, (64,), (3, 96, 96), 8),
     System("mlp", 100, (128, 256, 512), (784,), 64, reuse_noise=True),
     System("dcgan", 100, (16,), (3, 96, 96), 8, g_every=2),
+    System("dcgan", 100, (16,), (3, 96, 96), 8, reuse_noise=True),
 ]
 
 
@@ -106,7 +113,7 @@ def start(system: System, seed: int = 2014) -> dict[str, dict[str, np.ndarray]]:
 def draw(system: System, seed: int = 2018) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What each step sees: images uniform on [-1, 1), normal noise for D's step and for G's; float32 numbers.
 
-    Where G sits out or takes D's noise again, the noise for its step passes by.
+    Where G sits out or takes D's noise again, nobody uses the noise for its step.
     """
     rng = np.random.default_rng(seed)
     for _ in range(STEPS):
@@ -120,20 +127,19 @@ def minigan_trajectory(system: System, dtype: Any = np.float64, device: Device =
     first = start(system)
     G, D = (_player(network, first[name], dtype, device) for name, network in system.networks().items())
     batches = [[to_device(a.astype(dtype), device) for a in step] for step in draw(system)]
-    real = (images for images, _, _ in batches)
-    noise = itertools.chain.from_iterable(
-        z[:1] if system.reuse_noise or number % system.g_every else z for number, (_, *z) in enumerate(batches, 1)
-    )
-    turns = play(
-        *(G, D, OBJECTIVES[system.scores], lambda: next(real), lambda: next(noise), STEPS),
-        g_every=system.g_every,
-        reuse_noise=system.reuse_noise,
-    )
-    losses = np.array([(turn.d_real, turn.d_fake, turn.g) for turn in turns])
-    if next(noise, None) is not None:
-        raise ValueError("expected the game to take all of its noise")
+    objective = OBJECTIVES[system.scores, "non-saturating"]
+    d_loss, g_loss = losses(objective, together=system.name != "dcgan")  # whose D has batch norm
+
+    def turn(number: int) -> Notes:
+        x, z_d, z_g = batches[number - 1]
+        notes = D.move(d_loss, x, G(z_d, record=not system.reuse_noise))  # else this batch passes G again below
+        if number % system.g_every == 0:
+            notes |= G.move(g_loss, D, z_d if system.reuse_noise else z_g)
+        return notes
+
+    noted = np.array([[t.get(name, np.nan) for name in LOSSES] for t in play(turn, STEPS)])
     buffers = {f"{name}.{key}": to_host(b) for name, p in (("G", G), ("D", D)) for key, b in p.params.buffers.items()}
-    return Trajectory(losses, _numbers(G), _numbers(D), buffers)
+    return Trajectory(noted, _numbers(G), _numbers(D), buffers)
 
 
 class Difference(NamedTuple):

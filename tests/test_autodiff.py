@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from autograd.core import primitive_vjps
 from autograd.tracer import trace_stack
-from minigan.training import Player
 
-from minigan import kernels, objectives, optimizers, stop_gradient, training
+from minigan import Player, kernels, objectives, optimizers, stop_gradient
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.autodiff import Traced, defvjp, grad, primitive, value_and_grad
 from minigan.layers import Linear, Sequential, Tanh
@@ -26,6 +25,7 @@ from minigan.parameters import Parameters
 from minigan.primitives.linear import linear, linear_activation
 from minigan.primitives.shaping import put, sum_to
 from tests.gradient_table import central_difference
+from tests.losses import losses
 
 X = np.array([0.5, -1.2, 2.0])
 
@@ -634,14 +634,14 @@ def test_a_step_of_one_player_computes_no_gradient_of_the_others_weights(monkeyp
     G, D = toy.generator(4), toy.discriminator("raw", 8, 4)
     g, d = G.init(rng), D.init(rng)
     x, z = (rng.normal(size=(16, 1)).astype(np.float32) for _ in range(2))
-    player_D = Player(D, d, optimizers.Adam(d))
+    player_G, player_D = Player(G, g, optimizers.Adam(g)), Player(D, d, optimizers.Adam(d))
+    d_loss, g_loss = losses(objectives.non_saturating)
 
-    fake = G(g, z)
-    value_and_grad(training.d_loss, has_aux=True)(d, D, objectives.non_saturating, x, fake)
+    player_D.move(d_loss, x, player_G(z))
     assert wanted == [(1, 2), (0, 1, 2), (0, 1, 2)]  # D's three layers; the first does not pass its slope on
 
     wanted.clear()
-    value_and_grad(training.g_loss)(g, G, player_D, objectives.non_saturating, z)
+    player_G.move(g_loss, player_D, z)
     assert wanted == [(1, 2), (0, 1, 2), (0, 1, 2), (0,), (0,), (0,)]  # G's three layers, then D's
 
 

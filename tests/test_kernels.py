@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigan import kernels, objectives, training, value_and_grad
+from minigan import Player, kernels, objectives, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.kernels import dense, products
 from minigan.kernels.pool import SingleThreadedBLAS, get_num_threads, set_num_threads
@@ -33,6 +33,7 @@ from minigan.primitives.elementwise import (
 )
 from minigan.primitives.linear import linear, linear_activation
 from tests.fake_device import fake_cupy
+from tests.losses import losses, notes_and_gradient
 
 ACTIVATIONS = {
     "relu": Activation(relu, relu_slope),
@@ -270,10 +271,10 @@ def test_losses_and_gradients_of_the_toy_are_equal_up_to_rounding(
     x, z = (rng.normal(4.0, 1.25, (60, 1)).astype(dtype) for _ in range(2))
 
     def both_steps() -> list[np.ndarray]:
-        objective = objectives.non_saturating
-        (d_loss, _), of_d = value_and_grad(training.d_loss, has_aux=True)(d, D, objective, x, G(g, z))
-        g_loss, of_g = value_and_grad(training.g_loss)(g, G, training.Player(D, d, None), objective, z)
-        return [d_loss, of_d.flat, g_loss, of_g.flat]
+        d_loss, g_loss = losses(objectives.non_saturating)
+        of_d, d_gradient = notes_and_gradient(d_loss, D, d, x, G(g, z))
+        of_g, g_gradient = notes_and_gradient(g_loss, G, g, Player(D, d, None), z)
+        return [of_d["d_loss"], *d_gradient.values(), of_g["g_loss"], *g_gradient.values()]
 
     fast = both_steps()
     with kernels.plain():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.running.live import Live
+from minigan.running.live import Live, tag
 
 
 @pytest.fixture
@@ -36,7 +36,15 @@ def _points(events: Any, tag: str) -> list[tuple[int, float]]:
 
 
 def _record(turn: int, g: float | None = None) -> dict[str, Any]:
-    return {"turn": turn, "epoch": 1, "batch": turn, "d_real": 0.5, "d_fake": 0.25, "g": g}
+    return {"turn": turn, "epoch": 1, "batch": turn, "d_loss": 0.5, "g_loss": g}
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("d_loss", "loss/d"), ("critic_loss", "loss/critic"), ("on_fake", "D/on_fake"), ("penalty", "note/penalty")],
+)
+def test_notes_of_one_kind_are_in_one_group(name: str, group: str) -> None:
+    assert tag(name) == group
 
 
 def test_numbers_and_sheets_are_read_back_at_their_turns(tmp_path: Path, read: Any) -> None:
@@ -48,12 +56,11 @@ def test_numbers_and_sheets_are_read_back_at_their_turns(tmp_path: Path, read: A
         live.picture(3, np.zeros((4, 6), np.uint8))
     events = read(tmp_path / "live")
     assert {tag: _points(events, tag) for tag in events.Tags()["scalars"]} == {
-        "loss/D_real": [(1, 0.5), (2, 0.5)],
-        "loss/D_fake": [(1, 0.25), (2, 0.25)],
-        "loss/G": [(1, 2.0)],
-        "probability/D_of_real": [(1, 0.75)],
-        "probability/D_of_fake": [(1, 0.125)],
-        "score/frechet": [(2, 3.5)],
+        "loss/d": [(1, 0.5), (2, 0.5)],
+        "loss/g": [(1, 2.0)],
+        "D/on_real": [(1, 0.75)],
+        "D/on_fake": [(1, 0.125)],
+        "note/frechet": [(2, 3.5)],
     }
     assert [(image.step, image.height, image.width) for image in events.Images("samples")] == [(2, 4, 6), (3, 4, 6)]
 
@@ -61,7 +68,7 @@ def test_numbers_and_sheets_are_read_back_at_their_turns(tmp_path: Path, read: A
 def test_what_is_shown_can_be_read_while_the_training_goes_on(tmp_path: Path, read: Any) -> None:
     with Live(tmp_path) as live:
         live.record(_record(1, 2.0))
-        assert _points(read(tmp_path), "loss/G") == [(1, 2.0)]
+        assert _points(read(tmp_path), "loss/g") == [(1, 2.0)]
 
 
 @pytest.mark.parametrize("played", [0, 4])
@@ -77,7 +84,7 @@ def test_a_run_that_goes_on_from_an_earlier_turn_takes_back_what_came_after_it(
             live.record(_record(turn, 2.0))
             live.picture(turn, np.zeros((2, 2, 3), np.uint8))
     events = read(tmp_path)
-    assert _points(events, "loss/G") == [(turn, 1.0 if turn <= played else 2.0) for turn in range(1, 7)]
+    assert _points(events, "loss/g") == [(turn, 1.0 if turn <= played else 2.0) for turn in range(1, 7)]
     assert [image.step for image in events.Images("samples")] == [1, 2, 3, 4, 5, 6]
 
 
@@ -101,7 +108,7 @@ def test_a_full_disk_is_an_error_at_once_and_later_events_are_readable(tmp_path:
                 with pytest.raises(OSError, match="File too large"):
                     live.picture(2, noise)
         live.record(_record(3, 3.0))
-    assert _points(read(tmp_path), "loss/G") == [(1, 1.0), (3, 3.0)]
+    assert _points(read(tmp_path), "loss/g") == [(1, 1.0), (3, 3.0)]
 
 
 def test_without_tensorboardx_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

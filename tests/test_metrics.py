@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from minigan.data.toy import Gaussian, uniform_noise
+from minigan.data.noise import uniform_noise
+from minigan.data.toy import Gaussian
 from minigan.metrics.numbers import ks_distance, moments, wasserstein1
 
 SAMPLES = np.random.default_rng(0).gamma(3.0, 1.5, 2000)

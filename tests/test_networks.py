@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from minigan.training import Player, d_loss, g_loss
 
-from minigan import Adam, Sequential, initializers, kernels, objectives, value_and_grad
+from minigan import Adam, Player, Sequential, initializers, kernels, objectives, value_and_grad
 from minigan.networks import conv28, dcgan, lenet, mlp
 from minigan.primitives import cross_entropy
+from tests.losses import losses, notes_and_gradient
 
 NARROW: dict[str, tuple[Sequential, Sequential, int, tuple[int, ...]]] = {  # G, D, noise, an image
     "mlp": (mlp.generator(5, (4, 6), 9), mlp.discriminator(9, (6, 4)), 5, (9,)),
@@ -165,8 +165,8 @@ def _both_steps(
     g, d = G.init(rng, np.float32).astype(dtype), D.init(rng, np.float32).astype(dtype)
     x = rng.uniform(-1.0, 1.0, (rows, *image)).astype(np.float32).astype(dtype)
     z = rng.normal(size=(rows, noise)).astype(np.float32).astype(dtype)
-    objective = objectives.non_saturating_with_logits
-    (on_d, _), of_d = value_and_grad(d_loss, has_aux=True)(d, D, objective, x, G(g, z))
-    on_g, of_g = value_and_grad(g_loss)(g, G, Player(D, d, None), objective, z)
+    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.mixes_rows)
+    of_d, d_gradient = notes_and_gradient(d_loss, D, d, x, G(g, z))
+    of_g, g_gradient = notes_and_gradient(g_loss, G, g, Player(D, d, None), z)
     buffers = [b for p in (g, d) for b in p.buffers.values()]
-    return [on_d, on_g, *of_d.values(), *of_g.values(), *buffers]
+    return [of_d["d_loss"], of_g["g_loss"], *d_gradient.values(), *g_gradient.values(), *buffers]

@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan import checkpoint, play, running, training
+from minigan import DivergedError, MovingAverage, play, running
 from minigan.data.toy import Gaussian
+from minigan.files import checkpoint
 from minigan.files.weights import load_weights
 from minigan.gans import GANS
 from minigan.gans.system import System
-from minigan.running import Run, Training, records, train
+from minigan.running import Run, Training, machine, records, train
 from minigan.running.interruption import Interruption
 from minigan.running.loop import NotFiniteError
 from tests.small_systems import TURNS, build, every_system, files, numbers, options
@@ -59,18 +60,10 @@ def test_a_training_is_the_loop_over_play_and_nothing_else(name: str, tmp_path: 
         trained,
         Run(tmp_path / "run", sample_every=5, log_every=1, checkpoint_every=9, gif=False, best=[*trained.scores][-1]),
     )
-    s, game = played, played.game
-    for _ in play(
-        *(s.G, s.D, s.objective, s.draw_real, s.draw_noise, game.turns),
-        d_steps=game.d_steps,
-        g_steps=game.g_steps,
-        d_every=game.d_every,
-        g_every=game.g_every,
-        reuse_noise=game.reuse_noise,
-        schedule=game.schedule,
-    ):
-        if s.average:
-            s.average.update()
+    average = played.memory.get("average")
+    for _ in play(played.turn, played.turns):
+        if average:
+            average.update()
     assert_equal(numbers(trained), numbers(played))
 
 
@@ -88,10 +81,10 @@ def test_a_run_leaves_its_log_its_pictures_its_weights_and_its_checkpoints(name:
         with Image.open(run / picture) as image:
             assert getattr(image, "n_frames", 1) == (3 if picture == "training.gif" else 1)
             assert len(image.convert("RGB").getcolors(10**7) or []) > 1
-    G = GANS[name].networks(system.options)[0]
+    G = GANS[name].networks(system.options)["G"]
     g = G.init(np.random.default_rng(1))
     g.load_state_dict(load_weights(run / "weights" / "netg.safetensors"))
-    np.testing.assert_array_equal(g.flat, system.G.params.flat)
+    np.testing.assert_array_equal(g.flat, system.players["G"].params.flat)
 
 
 def test_weights_of_every_epoch_are_kept_where_the_system_asks_for_it(tmp_path: Path) -> None:
@@ -104,23 +97,27 @@ def test_the_log_tells_what_each_player_did_and_nothing_of_one_that_sat_out(tmp_
     system = build("dcgan", tmp_path, g_every=4)
     train(system, Run(tmp_path / "run", log_every=1))
     log = records.read_records(tmp_path / "run" / "log.jsonl")
-    assert [record["g"] is not None for record in log] == [turn % 4 == 0 for turn in range(1, TURNS + 1)]
+    assert ["g_loss" in record for record in log] == [turn % 4 == 0 for turn in range(1, TURNS + 1)]
+    assert all("d_loss" in record for record in log)
     assert [(record["epoch"], record["batch"]) for record in log[5:7]] == [(1, 6), (2, 1)]
     for record in log:
         assert 0 < record["on_real"] < 1
         assert 0 < record["on_fake"] < 1
 
 
+NOTES = r"d_loss \d\.\d+, on_real 0\.\d+, on_fake 0\.\d+, g_loss \d\.\d+"
+
+
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
         ("toy", r"^24: D: \d\.\d{4}/\d\.\d{4} G: \d\.\d{4}$"),
-        ("mnist_mlp", r"^\[Epoch 4/4\] \[Batch 6/6\] \[D loss: \d\.\d{6}\] \[G loss: \d\.\d{6}\]$"),
-        ("mnist_conv", r"^Iter: 24, D: \d\.\d+, G: \d\.\d+$"),
-        ("dcgan", r"^epoch 4/4, batch 6/6: D \d\.\d{3}, G \d\.\d{3}, D\(x\) 0\.\d{3}, D\(G\(z\)\) 0\.\d{3}$"),
+        ("mnist_mlp", rf"^epoch 4, batch 6: {NOTES}$"),
+        ("mnist_conv", rf"^epoch 4, batch 6: {NOTES}$"),
+        ("dcgan", rf"^epoch 4, batch 6: {NOTES}$"),
     ],
 )
-def test_the_log_on_the_screen_has_the_systems_own_words(
+def test_the_log_on_the_screen_has_the_notes_by_name_or_the_gans_own_line(
     name: str, pattern: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(build(name, tmp_path), Run(tmp_path / "run", log_every=6))
@@ -264,17 +261,14 @@ def test_a_signal_ends_the_run_after_the_turn_with_a_checkpoint_and_says_how_to_
 
 def _interrupt_in_turn(system: System, turn: int, times: int = 1) -> System:
     """The system, in which somebody presses Ctrl-C while a turn is played."""
-    drawn = 0
 
-    def draw_real() -> Any:
-        nonlocal drawn
-        drawn += 1
-        if drawn == turn:
+    def interrupted(number: int) -> Any:
+        if number == turn:
             for _ in range(times):
                 signal.raise_signal(signal.SIGINT)
-        return system.draw_real()
+        return system.turn(number)
 
-    return system._replace(draw_real=draw_real)
+    return system._replace(turn=interrupted)
 
 
 def test_handlers_are_what_they_were_when_a_run_has_ended(tmp_path: Path) -> None:
@@ -332,7 +326,7 @@ def test_a_full_disk_is_reported_and_the_next_save_succeeds(
     tmp_path: Path, full_disk: dict[str, bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
     undisturbed = build("mnist_mlp", tmp_path)
-    for _ in undisturbed.turns():
+    for _ in undisturbed.play():
         pass
     system = build("mnist_mlp", tmp_path)
     game = Training(system, Run(tmp_path / "run"))
@@ -395,9 +389,9 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_says_what_broke(
 ) -> None:
     toy, out = GANS["toy"], f"--output={tmp_path / 'run'}"
     assert running.main(toy, [out, "--epochs=50", "--stop-after=3"], None, "program") == 0
-    monkeypatch.setattr(Gaussian, "sample", lambda self, rng, n: np.full((n, 1), np.nan, np.float32))
+    monkeypatch.setattr(Gaussian, "sample", lambda self, rng, n, dtype: np.full((n, 1), np.nan, dtype))
     assert running.main(toy, [out, "--resume"], None, "program") == 1
-    error = r"error: turn 4: D's loss on real samples is nan, .*\nthe last good checkpoint is that of turn 3\n"
+    error = r"error: turn 4: D cannot move, real_loss is nan; .*: x, which came in; .*\nthe last good .* of turn 3\n"
     assert re.fullmatch(error, capsys.readouterr().err)
     kept = checkpoint.Checkpoints(tmp_path / "run" / "checkpoints").latest()
     assert kept is not None
@@ -412,25 +406,150 @@ def _train_and_spoil(tmp_path: Path, spoil: Callable[[System], None], run: Run) 
             spoil(system)
 
 
-def test_a_loss_that_is_not_finite_names_turn_player_term_and_layer(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_names_turn_player_note_and_layer(tmp_path: Path) -> None:
     def spoil(system: System) -> None:
-        system.G.params["main.2.weight"][0, 0] = np.nan
+        system.players["G"].params["main.2.weight"][0, 0] = np.nan
 
-    with pytest.raises(training.DivergedError) as caught:
+    with pytest.raises(DivergedError) as caught:
         _train_and_spoil(tmp_path, spoil, Run(tmp_path / "run", checkpoint_every=1))
     error = caught.value
-    assert (error.turn, error.player, error.term) == (8, "D", "on generated samples")
-    assert "main.2.weight" in error.where
+    assert (error.turn, error.player, error.note) == (8, "D", "on_fake")
+    assert error.where == "G: parameter main.2.weight"
     assert checkpoint.Checkpoints(tmp_path / "run" / "checkpoints").steps() == [5, 6, 7]
 
 
 def test_numbers_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     def spoil(system: System) -> None:
-        system.G.optimizer._V[-1] = np.inf
+        system.players["G"].optimizer._V[-1] = np.inf
 
     with pytest.raises(NotFiniteError, match=r"turn 8: G_optimizer/V of main.4.bias is no longer finite, so nothing"):
         _train_and_spoil(tmp_path, spoil, Run(tmp_path / "run", checkpoint_every=4))
     assert checkpoint.Checkpoints(tmp_path / "run" / "checkpoints").steps() == [4]
+
+
+# --- What a run remembers -------------------------------------------------------------------------------------------
+
+
+class Walk:
+    """Something with a state: a number that moves by what it is told."""
+
+    def __init__(self) -> None:
+        self.at = np.zeros(2)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at": self.at.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at[...] = state["at"]
+
+
+def _remembering(tmp_path: Path) -> System:
+    """A GAN whose turns draw from one generator more, and depend on what they moved before."""
+    system = build("mnist_mlp", tmp_path)
+    walk, dice = Walk(), np.random.default_rng(7)
+
+    def turn(number: int) -> Any:
+        walk.at += dice.normal(size=2)
+        G = system.players["G"]
+        G.params.flat[0] += 1e-3 * walk.at[0]
+        return system.turn(number) | {"k": walk.at[1]}
+
+    return system._replace(turn=turn, memory={**system.memory, "walk": walk, "dice": dice})
+
+
+def test_whatever_has_a_state_goes_on_with_the_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "whole", log_every=1, checkpoint_every=6, keep=1, gif=False)
+    train(_remembering(tmp_path), run)
+    parts = replace(run, output=tmp_path / "parts")
+    train(_remembering(tmp_path), replace(parts, stop_after=10))
+    train(_remembering(tmp_path), replace(parts, resume=True))
+    assert_same_files(tmp_path / "whole", tmp_path / "parts")
+    log = records.read_records(tmp_path / "whole" / "log.jsonl")
+    assert all(isinstance(record["k"], float) for record in log)
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "message"),
+    [
+        ({"k": 0.5}, TypeError, r"^memory: expected 'k' to have state_dict\(\) .*numpy.random.Generator, got float$"),
+        ({"pool": []}, TypeError, r"^memory: expected 'pool' to have state_dict\(\) .*, got list$"),
+        ({"G": Walk()}, ValueError, "^memory: 'G' is the name of another entry of a checkpoint; choose another$"),
+        ({"D_optimizer": Walk()}, ValueError, "^memory: 'D_optimizer' is the name of another entry"),
+        ({"progress": Walk()}, ValueError, "^memory: 'progress' is the name of another entry"),
+        ({"k/g": Walk()}, ValueError, "^memory: expected a name made of letters, digits, '_', '-' and '.', got 'k/g'$"),
+        ({"k g": Walk()}, ValueError, "^memory: expected a name made of letters"),
+        ({"about": np.random.default_rng(0)}, ValueError, "^memory: 'about' is the name of another entry"),
+    ],
+)
+def test_what_a_checkpoint_could_not_hold_is_refused_before_any_work(
+    entry: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    system = build("toy", tmp_path)
+    with pytest.raises(error, match=message):
+        train(system._replace(memory={**system.memory, **entry}), Run(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_of_several_players_each_may_have_an_average(tmp_path: Path) -> None:
+    system = build("mnist_mlp", tmp_path)
+    averages = {f"{who}_average": MovingAverage(p.params, 0.5) for who, p in system.players.items()}
+    system = system._replace(memory={**system.memory, **averages})
+    train(system, Run(tmp_path / "run", gif=False))
+    weights = tmp_path / "run" / "weights"
+    assert {path.stem for path in weights.iterdir()} == {"netg", "netd", "netg_average", "netd_average"}
+    for who, average in system.averages().items():
+        saved = load_weights(weights / f"net{who.lower()}_average.safetensors")
+        assert_equal(saved, average.params.state_dict())
+
+
+# --- Another machine ------------------------------------------------------------------------------------------------
+
+
+def _resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What a run of the toy that goes on says of the machine."""
+    capsys.readouterr()
+    assert train(build("toy", tmp_path), Run(tmp_path / "run", resume=True, stop_after=12)).turn == 12
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("resume:")]
+
+
+def test_a_run_that_goes_on_where_it_was_says_nothing_of_the_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6))
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["machine"] == machine.machine()
+    assert about["machine"].keys() == {"numpy", "BLAS", "BLAS threads", "cores"}
+    assert _resumed(tmp_path, capsys) == []
+
+
+def test_a_run_that_goes_on_on_another_machine_says_in_one_line_what_is_different(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6))
+    here = {**machine.machine(), "BLAS threads": [3, 1]}
+    before = json.loads((tmp_path / "run" / "run.json").read_text())["machine"]
+    monkeypatch.setattr(machine, "machine", lambda: here)
+    threads = ", ".join(map(str, before["BLAS threads"]))
+    assert _resumed(tmp_path, capsys) == [
+        f"resume: the run was on BLAS threads {threads}, now 3, 1: its bits may differ from here on"
+    ]
+    monkeypatch.setattr(machine, "machine", lambda: {**here, "numpy": "9.9"})
+    assert machine.changed(before) == (
+        f"resume: the run was on numpy {np.__version__}, now 9.9; BLAS threads {threads}, now 3, 1: "
+        "its bits may differ from here on"
+    )
+
+
+@pytest.mark.parametrize("recorded", [None, {}, {"numpy": np.__version__}])
+def test_a_run_of_an_earlier_version_that_did_not_say_where_it_was_goes_on(
+    recorded: dict[str, Any] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(build("toy", tmp_path), Run(tmp_path / "run", stop_after=6))
+    file = tmp_path / "run" / "run.json"
+    about = json.loads(file.read_text())
+    del about["machine"]
+    file.write_text(json.dumps({**about, **({} if recorded is None else {"machine": recorded})}))
+    assert _resumed(tmp_path, capsys) == []
 
 
 # --- Refused before any work ----------------------------------------------------------------------------------------
@@ -542,13 +661,12 @@ def test_a_live_view_has_scalars_and_images(tmp_path: Path) -> None:
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, stop_after=12, log_every=3))
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, resume=True))
     events = b"".join(path.read_bytes() for path in (tmp_path / "run" / "live").iterdir())
-    for tag in (b"loss/D_real", b"loss/G", b"probability/D_of_real", b"samples"):
+    for tag in (b"loss/d", b"loss/g", b"D/on_real", b"samples"):
         assert tag in events
 
 
-def test_a_bar_shows_losses_and_probabilities(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    game = Training(build("toy", tmp_path), Run(tmp_path / "run"))
-    (turn,) = (turn for turn in game.turns() if turn.number == TURNS)
-    assert re.fullmatch(
-        r"D real \d\.\d{3} fake \d\.\d{3} G \d\.\d{3} D\(x\) 0\.\d{3} D\(G\(z\)\) 0\.\d{3}", game.told(turn)
-    )
+def test_a_bar_shows_the_notes_and_not_the_place_which_it_shows_itself() -> None:
+    record = {"turn": 24, "epoch": 4, "batch": 6, "d_loss": 1.38629, "on_real": 0.5, "k": 0.00012345, "g_loss": None}
+    assert records.notes_line(record) == "d_loss 1.386, on_real 0.5, k 0.0001234, g_loss -"
+    assert records.one_line(record) == f"epoch 4, batch 6: {records.notes_line(record)}"
+    assert records.one_line({"turn": 3, "frechet": 2.5}) == "turn 3: frechet 2.5"

@@ -5,32 +5,86 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigan import BatchNorm1d, Linear, Sequential, sampling
+from minigan import SGD, BatchNorm1d, Linear, Player, Sequential
+from minigan.gans import sampling
+from minigan.gans.sampling import Sampling
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_applying_a_network_leaves_its_running_statistics_alone(training: bool) -> None:
-    network = Sequential(Linear(3, 4), BatchNorm1d(4))
-    p, x = network.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
-    before = {name: a.copy() for name, a in p.state_dict().items()}
-    y = sampling.apply(network, p, x, training=training)
-    for name, a in p.state_dict().items():
+def noise(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.normal(size=(n, 3)).astype(np.float32)
+
+
+def small(rows: int = 256, batch_statistics: bool = False) -> tuple[dict[str, Player], Sampling]:
+    """A G with batch norm, and how its samples are drawn."""
+    G = Player.create(Sequential(Linear(3, 4), BatchNorm1d(4)), np.random.default_rng(0), SGD, name="G")
+    G(noise(np.random.default_rng(2), 9))  # so that the running statistics are some
+    picture = lambda x: x.astype(np.uint8)
+    return {"G": G}, Sampling(noise, picture, batch=rows, batch_statistics=batch_statistics)
+
+
+Z = noise(np.random.default_rng(1), 7)
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_drawing_samples_leaves_running_statistics_alone(batch_statistics: bool) -> None:
+    players, look = small(7, batch_statistics)
+    G = players["G"]
+    before = {name: a.copy() for name, a in G.params.state_dict().items()}
+    y = look.samples(players, Z)
+    for name, a in G.params.state_dict().items():
         np.testing.assert_array_equal(a, before[name])
-    np.testing.assert_array_equal(y, network(p.copy(), x, training=training))
+    np.testing.assert_array_equal(y, G.network(G.params.copy(), Z, training=batch_statistics))
 
 
-def test_many_rows_go_through_in_parts_of_so_many() -> None:
-    network = Sequential(Linear(3, 4), BatchNorm1d(4))
-    p, x = network.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)
-    whole = sampling.apply(network, p, x)
-    np.testing.assert_allclose(sampling.apply(network, p, x, rows=3), whole, rtol=1e-6)
-    parts = np.concatenate([network(p.copy(), x[:4]), network(p.copy(), x[4:])])
-    np.testing.assert_array_equal(sampling.apply(network, p, x, rows=4, training=True), parts)
+def test_many_samples_are_drawn_so_many_at_once() -> None:
+    players, look = small(3)
+    whole = players["G"].still()(Z)
+    np.testing.assert_allclose(look.samples(players, Z), whole, rtol=1e-6)
 
 
-def test_nothing_cannot_be_applied_to() -> None:
-    with pytest.raises(ValueError, match=r"x: expected at least one row, got shape \(0, 3\)"):
-        sampling.apply(Sequential(Linear(3, 4)), Linear(3, 4), np.zeros((0, 3), np.float32))
+def test_where_batch_norm_looks_at_the_samples_the_last_of_them_get_company_that_is_always_the_same() -> None:
+    players, look = small(4, batch_statistics=True)
+    company = noise(np.random.default_rng(0), 1)
+    G = players["G"]
+    parts = [G(z, record=False) for z in (Z[:4], np.concatenate([Z[4:], company]))]
+    np.testing.assert_array_equal(look.samples(players, Z), np.concatenate(parts)[:7])
+
+
+def test_nothing_cannot_be_drawn() -> None:
+    players, look = small()
+    with pytest.raises(ValueError, match=r"z: expected at least one row, got none"):
+        look.samples(players, Z[:0])
+
+
+class Labelled:
+    """Twice the noise, plus the label."""
+
+    def __call__(self, p, x, path="", training=True):  # type: ignore[no-untyped-def]
+        z, y = x
+        return 2.0 * z + y[:, None]
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_noise_may_come_with_labels(batch_statistics: bool) -> None:
+    params = Sequential(Linear(1, 1)).init(np.random.default_rng(0))
+    both = lambda rng, n: (noise(rng, n), rng.integers(0, 10, n))
+    look = Sampling(both, lambda x: x, batch=3, batch_statistics=batch_statistics)
+    z, y = both(np.random.default_rng(1), 7)
+    got = look.samples({"G": Player(Labelled(), params, None)}, (z, y))
+    np.testing.assert_array_equal(got, 2.0 * z + y[:, None])
+
+
+def test_samples_may_be_made_otherwise_than_by_g() -> None:
+    players, _ = small()
+    look = Sampling(noise, lambda x: x, generate=lambda players, z: players["G"]["0"](z) * 2.0)
+    np.testing.assert_array_equal(look.samples(players, Z), 2.0 * players["G"]["0"](Z))
+
+
+def test_on_a_way_labels_stay_what_they_were() -> None:
+    (a, b), y = np.random.default_rng(0).normal(size=(2, 2, 3)), np.array([4, 7])
+    z, told = sampling.walk((a, y), (b, y[::-1]), 5, sampling.lerp)
+    np.testing.assert_array_equal(z, sampling.walk(a, b, 5, sampling.lerp))
+    np.testing.assert_array_equal(told, [4] * 5 + [7] * 5)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 100])

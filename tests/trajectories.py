@@ -12,19 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import Adam, Parameters, Player, Sequential, objectives, play
+from minigan import Adam, Parameters, Player, Sequential, play
 from minigan.arrays import Device, to_device, to_host
+from minigan.game import Notes
 from minigan.networks import toy
+from tests.losses import OBJECTIVES, losses
 
 ADAM = {"lr": 1e-3, "betas": (0.5, 0.999), "eps": 1e-8}
 PREPROCESSES = ("raw", "variances", "diffs", "moments", "pointwise")
 KINDS = ("weights", "exp_avg", "exp_avg_sq")
-OBJECTIVES = {
-    ("probabilities", "non-saturating"): objectives.non_saturating,
-    ("probabilities", "saturating"): objectives.saturating,
-    ("logits", "non-saturating"): objectives.non_saturating_with_logits,
-    ("logits", "saturating"): objectives.saturating_with_logits,
-}
 
 
 class Game(NamedTuple):
@@ -101,22 +97,20 @@ def minigan_trajectory(
     networks = game.networks()
     G, D = (_player(networks[name], start[name].astype(dtype), device) for name in "GD")
     draws = Draws(*(numbers.astype(dtype) for numbers in draw(game, steps)))
-    real = iter(draws.real)
-    noise = itertools.chain.from_iterable(zip(draws.noise_d, draws.noise_g, strict=True))
-    losses, kept = [], []
-    for turn in play(
-        G,
-        D,
-        OBJECTIVES[game.scores, game.objective],
-        draw_real=lambda: to_device(next(real), device),
-        draw_noise=lambda: to_device(next(noise), device),
-        turns=steps,
-    ):
-        losses.append((turn.d_real, turn.d_fake, turn.g))
-        if turn.number in at:
+    d_loss, g_loss = losses(OBJECTIVES[game.scores, game.objective])
+
+    def turn(number: int) -> Notes:
+        x, z_d, z_g = (to_device(numbers[number - 1], device) for numbers in draws)
+        return D.move(d_loss, x, G(z_d)) | G.move(g_loss, D, z_g)
+
+    noted, kept = [], []
+    for played in play(turn, steps):
+        noted.append([played[name] for name in ("real_loss", "fake_loss", "g_loss")])
+        np.testing.assert_allclose(sum(noted[-1][:2]), played["d_loss"], rtol=1e-6 if dtype == np.float32 else 1e-12)
+        if played.number in at:
             kept.append([_numbers(G), _numbers(D)])
     g, d = zip(*kept, strict=True)
-    return Trajectory(at, np.array(losses), np.array(g), np.array(d))
+    return Trajectory(at, np.array(noted), np.array(g), np.array(d))
 
 
 def differences(game: Game, got: Trajectory, want: Trajectory) -> Iterator[Difference]:

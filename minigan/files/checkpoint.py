@@ -39,6 +39,7 @@ from minigan.files.weights import (
 from minigan.parameters import Parameters
 
 FORMAT = 1
+NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 STEP = r"(step-([0-9]{8}|[1-9][0-9]{8,}))"
 
 State = dict[str, Any]
@@ -208,7 +209,7 @@ def _contents(state: State, score: float | None) -> dict[str, bytes]:
         raise TypeError(f"state: expected a dict, got {type(state).__name__}")
     plain, files = {}, {}
     for key in sorted(state, key=str):
-        if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", key):
+        if not isinstance(key, str) or not re.fullmatch(NAME, key):
             raise ValueError(f"state: expected names made of letters, digits, '_', '-' and '.', got {key!r}")
         arrays: dict[str, np.ndarray] = {}
         plain[key] = _encoded(state[key], (key,), arrays)

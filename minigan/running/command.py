@@ -62,6 +62,8 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
             except MemoryError as error:
                 print(told(error), file=sys.stderr)
                 return 2
+            if system.name != name_of(module):  # else nobody could resume the run
+                raise ValueError(f"name: expected {name_of(module)!r}, the name of its file, got {system.name!r}")
             summary = train(system, command.run)
     except (ValueError, OSError, DeviceError) as error:
         print(told(error), file=sys.stderr)

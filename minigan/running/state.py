@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigan.arrays import to_host
-from minigan.files.checkpoint import State, first_non_finite
+from minigan.files.checkpoint import NAME, State, first_non_finite
 from minigan.gans.system import System
 from minigan.running.folder import describe
 
@@ -23,6 +24,8 @@ def check_memory(system: System) -> None:
     """Refuse a system that a checkpoint could not hold, before any work: ValueError or TypeError, naming the entry."""
     taken = {"about", "progress", *system.players, *(f"{name}_optimizer" for name in system.players)}
     for name, item in system.memory.items():
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"memory: expected a name made of letters, digits, '_', '-' and '.', got {name!r}")
         if name in taken:
             raise ValueError(f"memory: {name!r} is the name of another entry of a checkpoint; choose another")
         if not isinstance(item, np.random.Generator) and not hasattr(item, "load_state_dict"):

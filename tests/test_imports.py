@@ -24,6 +24,7 @@ LEVELS = [
     {"initializers"},
     {"layers"},
     {"optimizers", "averaging", "objectives"},
+    {"diagnosis"},
     {"game"},
     {"networks", "data", "pictures", "files"},
     {"metrics"},

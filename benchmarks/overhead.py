@@ -5,9 +5,9 @@
 
 Clocks stand around the parts of a real training, run by minigan.running with its bar, its log and its folder:
 
-    data    draw_real: the batch, as long as the loop waits for it
-    noise   draw_noise
-    step    the rest of `play`: what the two players compute
+    data    the batch, as long as the turn waits for it
+    noise   what G starts from
+    step    the rest of the turn: what the two players compute
     loop    the rest of the turn
 
 each summed over the turns; data, noise and loop are given as shares of the steps. No sheet or checkpoint falls due
@@ -29,10 +29,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import tyro
-from minigan.training import Turn
 from PIL import Image
 
 from benchmarks.environment import machine, versions
+from minigan.data.batches import Batches
+from minigan.game import Turn
 from minigan.gans import GANS
 from minigan.gans.system import System
 from minigan.running import Run, Training
@@ -88,7 +89,7 @@ def measure(name: Name, o: Overhead, folder: Path) -> dict[str, float]:
         options = replace(options, data=draw_images(folder / "images", n, o.image_side), batch=o.batch, g_every=1)
     system = GANS[name].build(options)
     data, noise, game = Clock(), Clock(), Clock()
-    system = system._replace(draw_real=data.around(system.draw_real), draw_noise=noise.around(system.draw_noise))
+    time_draws(system, data, noise)
     run = Run(folder / "run", sample_every=never, checkpoint_every=never, stop_after=turns + WARM_UP + 1)
     training = Training(Timed(*system).by(game), run)
     with redirect_stdout(StringIO()), closing(cast("Generator[Turn]", training.turns())) as played:
@@ -120,17 +121,27 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def around(self, work: Callable[[], Any]) -> Callable[[], Any]:
+    def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, timed."""
 
-        def timed() -> Any:
+        def timed(*arguments: Any) -> Any:
             start = perf_counter()
             try:
-                return work()
+                return work(*arguments)
             finally:
                 self.seconds += perf_counter() - start
 
         return timed
+
+
+def time_draws(system: System, data: Clock, noise: Clock) -> None:
+    """Put clocks around what the turn draws: its page asks these very objects."""
+
+    class TimedBatches(Batches):
+        __next__ = data.around(Batches.__next__)
+
+    system.memory["batches"].__class__ = TimedBatches
+    object.__setattr__(system.sampling, "noise", noise.around(system.sampling.noise))  # it is frozen for everybody else
 
 
 class Timed(System):
@@ -141,9 +152,9 @@ class Timed(System):
         self.clock = clock
         return self
 
-    def turns(self, played: int = 0) -> Iterator[Turn]:
+    def play(self, played: int = 0) -> Iterator[Turn]:
         """The game, and how long each turn of it takes."""
-        turns = super().turns(played)
+        turns = super().play(played)
         turn = self.clock.around(lambda: next(turns, None))
         while (played_turn := turn()) is not None:
             yield played_turn

@@ -24,10 +24,12 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.environment import machine, versions
-from examples.toy_gaussian import PRESETS, Options, draw_final_samples, final_figures, game, make_players
+from examples.toy_gaussian import draw_final_samples, final_figures
 from minigan import DivergedError
+from minigan.gans import toy
+from minigan.gans.toy import PRESETS, Options
 
-IN_ROWS = replace(PRESETS["default"], rows=8, minibatch=32)  # as many samples a batch as the default
+IN_ROWS = replace(PRESETS["default"], rows=8, batch=32)  # as many samples a batch as the default
 CASES: dict[str, Options] = {
     "default": PRESETS["default"],
     "default, no average": replace(PRESETS["default"], average=0.0),
@@ -63,11 +65,11 @@ def learn(task: tuple[str, Options]) -> tuple[str, dict[str, Any]]:
     """Train one case with one seed; the final figures and the seconds it took."""
     case, o = task
     with threadpool_limits(1, "blas"):
-        players, start = make_players(o), time.perf_counter()
+        system, start = toy.build(o), time.perf_counter()
         try:
-            for _ in game(o, players):
+            for _ in system.play():
                 pass
-            figures = final_figures(o, draw_final_samples(o, players)[1])
+            figures = final_figures(o, draw_final_samples(system)[1])
         except (DivergedError, ValueError) as error:
             return case, {"seed": o.seed, "failed": str(error)}
     return case, {"seed": o.seed, "seconds": time.perf_counter() - start, **figures}

@@ -7,14 +7,13 @@
     allowed     Python and NumPy scalars as operands, arrays of its own kind
     counted     syncs: float(x), bool(x), x.item(), x.get(), printing, iterating, boolean masks, nonzero, waiting for a
                 stream or an event
-                host copies: what moves between host and device: fake_cupy.asarray, x.get(), x.set(..)
+                host copies: what moves between host and device: fake_cupy.asarray, x.get()
 
     with watched() as traffic:
         ...
     assert traffic == Traffic(syncs=0, host_copies=0)
 
-Work is done when it is asked for; what streams can do to each other is in fake_streams.py. What neither can say is
-whether CuPy's own kernels are right.
+Work is done when it is asked for. What it cannot say is whether CuPy's own kernels are right.
 """
 
 from __future__ import annotations
@@ -112,13 +111,6 @@ class FakeArray:
         _traffic.host_copies += 1
         return self._numbers.copy()
 
-    def set(self, arr: np.ndarray, stream: Any = None) -> None:
-        """Take numbers over from the host."""
-        if (arr.shape, arr.dtype) != (self.shape, self.dtype):
-            raise ValueError(f"{arr.dtype} {arr.shape} cannot be set to {self.dtype} {self.shape}")
-        _traffic.host_copies += 1
-        self._numbers[...] = arr
-
     def item(self) -> Any:
         """The one number, on the host."""
         return self.get().item()
@@ -178,45 +170,16 @@ class _Ufunc:
 
 
 class _Stream:
-    def __init__(self, non_blocking: bool = False) -> None:
-        pass
-
     def record(self, event: Any) -> Any:
         return event
-
-    def wait_event(self, event: Any) -> None:
-        pass
 
     def synchronize(self) -> None:
         _traffic.syncs += 1
 
 
 class _Event:
-    done = True
-
-    def __init__(self, disable_timing: bool = False) -> None:
-        pass
-
     def synchronize(self) -> None:
         _traffic.syncs += 1
-
-
-class Precision:
-    """The two switches of TF32, as CuPy and cuBLAS have them, where switching is all that can be seen."""
-
-    COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_TF32 = 1, 7
-    CUBLAS_DEFAULT_MATH = 0
-
-    def __init__(self) -> None:
-        self.compute_types: dict[str, int] = {}
-        self.math_modes: dict[int, int] = {}
-        self.set_compute_type = self.compute_types.__setitem__
-        self.setMathMode = self.math_modes.__setitem__
-
-    tf32 = property(lambda self: (self.compute_types.get("float32") == 7, self.math_modes.get(HANDLE) == 3))
-
-
-HANDLE = 1234
 
 
 class _FakeCupy(ModuleType):
@@ -228,16 +191,7 @@ class _FakeCupy(ModuleType):
     bool_, int8, int16, int32, int64, uint8 = np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8
     float16, float32, float64 = np.float16, np.float32, np.float64
 
-    precision = Precision()
-    _core = SimpleNamespace(_routines_linalg=precision)
-    cuda = SimpleNamespace(
-        Stream=_Stream,
-        Event=_Event,
-        Device=lambda: SimpleNamespace(compute_capability="90", cublas_handle=HANDLE),
-        cublas=precision,
-        alloc_pinned_memory=bytearray,
-        get_current_stream=_Stream,
-    )
+    cuda = SimpleNamespace(Stream=_Stream, Event=_Event, get_current_stream=_Stream)
 
     def __getattr__(self, name: str) -> Any:
         if name not in CUPY_FUNCTIONS:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import arrays
-from minigan.arrays import array_module, register_array_type, to_device, to_host, use_cupy
+from minigan.arrays import array_module, finite, on_host, register_array_type, to_device, to_host, use_cupy
 from minigan.autodiff import grad
 from minigan.primitives import sum as sum_of
-from tests.fake_device import FakeArray, Precision, Traffic, fake_cupy, watched
+from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
 
 
 class _CudaError(Exception):
@@ -95,25 +94,6 @@ def test_without_a_gpu_the_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         use_cupy()
 
 
-def test_whoever_uses_cupy_first_switches_tf32_off_whatever_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class ndarray:  # noqa: N801  CuPy's name
-        pass
-
-    cupy, precision = _install(monkeypatch, 1), Precision()
-    cupy.ndarray, cupy._core = ndarray, SimpleNamespace(_routines_linalg=precision)
-    cupy.cuda.cublas = precision
-    monkeypatch.setenv("CUPY_TF32", "1")
-    precision.compute_types["float32"] = precision.COMPUTE_TYPE_TF32
-    monkeypatch.setattr(arrays, "_modules", dict(arrays._modules))
-    use_cupy()
-    assert precision.compute_types == {"float32": precision.COMPUTE_TYPE_DEFAULT}
-    precision.compute_types["float32"] = precision.COMPUTE_TYPE_TF32
-    use_cupy()  # later, what was chosen stays
-    assert precision.compute_types == {"float32": precision.COMPUTE_TYPE_TF32}
-
-
 def test_to_device_moves_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     cupy = _install(monkeypatch, 1)
     assert use_cupy() is cupy
@@ -136,6 +116,17 @@ def test_an_array_on_the_host_is_not_copied_to_the_host() -> None:
     x = np.ones(3)
     assert to_host(x) is x
     assert to_device(x) is x
+
+
+def test_an_array_says_whether_it_is_on_the_host_and_whether_all_of_it_is_finite() -> None:
+    x = np.array([1.0, -2.0])
+    for array, here in ((x, True), (fake_cupy.asarray(x), False)):
+        assert on_host(array) is here
+        assert finite(array)
+        assert not finite(array * np.nan)
+        assert not finite(array * np.inf)
+    assert on_host(2.0)
+    assert finite(np.arange(3))
 
 
 def test_the_host_takes_lists_and_numbers() -> None:

@@ -18,7 +18,6 @@ from minigan import running
 from minigan.__main__ import main
 from minigan.files.checkpoint import Checkpoints, load
 from minigan.files.weights import load_weights, read_metadata, save_weights
-from minigan.gans.sampling import apply
 from minigan.pictures.sheets import sheet, to_bytes
 from minigan.running import Run, open_run, train
 from tests.small_systems import build
@@ -78,12 +77,30 @@ def test_help_of_a_system_shows_its_options(system: str, capsys: pytest.CaptureF
     assert all(option in shown for option in ("--seed", "--resume", f"python -m minigan train {system}"))
 
 
-@pytest.mark.parametrize("arguments", [["train"], ["train", "lstm"], ["paint"], [], ["train", "--resume", "toy"]])
-def test_an_unknown_command_or_system_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("arguments", [["train"], ["paint"], [], ["train", "--resume", "toy"]])
+def test_an_unknown_command_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
     assert "--help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gan", "message"),
+    [
+        ("lstm", "gan: expected one of toy, mnist_mlp, mnist_conv, dcgan, or a .py file, got 'lstm'"),
+        ("nowhere.py", "gan: there is no file nowhere.py"),
+        ("empty.py", "gan: expected a function build(options) in empty.py"),
+    ],
+)
+def test_an_unknown_gan_is_refused_in_one_line(
+    gan: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.py").touch()
+    for command in (["train", gan], ["train", gan, "--help"]):
+        assert main(command) == 2
+        assert capsys.readouterr() == ("", f"error: {message}\n")
 
 
 def test_help_names_every_command() -> None:
@@ -121,7 +138,7 @@ def test_samples_as_numbers_are_what_the_generator_said(runs: Path, tmp_path: Pa
 def test_a_sheet_of_plain_numbers_is_the_picture_that_their_system_makes(runs: Path, tmp_path: Path) -> None:
     assert _run("sample", runs / "toy", "--output", tmp_path / "a.png") == 0
     trained = open_run(runs / "toy")
-    expected = trained.show.picture(trained.sample(np.random.default_rng(0), 64))
+    expected = trained.sampling.picture(trained.sample(np.random.default_rng(0), 64))
     np.testing.assert_array_equal(_pixels(tmp_path / "a.png"), expected)
 
 
@@ -144,7 +161,7 @@ def test_another_checkpoint_or_the_generator_itself_may_be_asked_for(
 def test_the_average_and_the_generator_are_the_numbers_of_the_checkpoint(runs: Path) -> None:
     state = load(runs / "conv" / "checkpoints" / "step-00000012")
     for average, expected in [(True, state["average"]["params"]), (False, state["G"])]:
-        _assert_same(open_run(runs / "conv", 12, average).g.state_dict(), expected)
+        _assert_same(open_run(runs / "conv", 12, average).players["G"].params.state_dict(), expected)
     assert not np.array_equal(state["average"]["params"]["0.weight"], state["G"]["0.weight"])
 
 
@@ -157,9 +174,8 @@ def test_the_best_checkpoint_is_the_one_with_the_lowest_score(runs: Path) -> Non
 def test_of_many_candidates_those_stay_that_d_finds_most_real(runs: Path, tmp_path: Path) -> None:
     assert _run("sample", runs / "mlp", "--n", 3, "--candidates", 20, "--output", tmp_path / "a.npz") == 0
     trained = open_run(runs / "mlp")
-    assert trained.d is not None
     all_of_them = trained.sample(np.random.default_rng(0), 20)
-    scores = apply(trained.D, trained.d, all_of_them)[:, 0]
+    scores = trained.players["D"].still()(all_of_them)[:, 0]
     with np.load(tmp_path / "a.npz") as numbers:
         np.testing.assert_allclose(numbers["scores"], np.sort(scores)[:-4:-1], rtol=1e-6)
         np.testing.assert_allclose(numbers["samples"], all_of_them[np.argsort(-scores)[:3]], rtol=1e-5, atol=1e-6)
@@ -170,6 +186,21 @@ def test_a_weight_file_of_a_run_knows_how_its_generator_is_built(runs: Path, tmp
     assert _run("sample", moved, "--n", 2, "--output", tmp_path / "a.npz") == 0
     with np.load(tmp_path / "a.npz") as numbers:
         np.testing.assert_array_equal(numbers["samples"], _expected(runs, "conv", 2))
+
+
+def test_batch_norm_looks_at_the_samples_as_the_gan_has_it_or_at_its_running_statistics(
+    runs: Path, tmp_path: Path
+) -> None:
+    drawn = {}
+    for said in ("", "--batch-statistics", "--no-batch-statistics"):
+        assert _run("sample", runs / "conv", "--n", 2, "--output", tmp_path / "a.npz", *said.split()) == 0
+        with np.load(tmp_path / "a.npz") as numbers:
+            drawn[said] = numbers["samples"]
+    np.testing.assert_array_equal(drawn[""], drawn["--batch-statistics"])
+    trained = open_run(runs / "conv")
+    z = trained.sampling.noise(np.random.default_rng(0), 2)
+    np.testing.assert_array_equal(drawn["--no-batch-statistics"], trained.players["G"].still()(z))
+    assert (drawn[""] != drawn["--no-batch-statistics"]).any()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +220,8 @@ def test_a_weight_file_of_a_run_knows_how_its_generator_is_built(runs: Path, tmp
         ("mlp/weights/netg.safetensors", ["--checkpoint", "6"], "checkpoint: "),
         ("mlp/weights/netd.safetensors", [], "does not hold the networks of mnist_mlp: state_dict does not fit"),
         ("mlp/log.jsonl", [], "not a safetensors file"),
+        ("mlp", ["--gan", "nowhere.py"], "gan: there is no file nowhere.py"),
+        ("mlp", ["--gan", "toy"], "expected a run of toy, got one of mnist_mlp"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_in_one_line(
@@ -270,6 +303,143 @@ def test_a_checkpoint_of_something_else_is_refused_in_one_line(
 
 def _err(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
+
+
+# --- a GAN of one's own ---------------------------------------------------------------------------------------------
+
+OWN = '''"""A ring of points, drawn by a GAN whose page is not one of minigan's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigan import Linear, Sequential, Tanh
+from minigan.gans import Options as Base
+from minigan.gans import Sampling, System
+from minigan.objectives import non_saturating_with_logits as objective
+
+
+@dataclass(frozen=True)
+class Options(Base):
+    """A GAN on points."""
+
+    epochs: int = 8
+    """turns"""
+    radius: float = 2.0
+    """of the ring"""
+
+
+def networks(o):
+    return {
+        "G": Sequential(Linear(2, 8), Tanh(), Linear(8, 2)),
+        "D": Sequential(Linear(2, 8), Tanh(), Linear(8, 1)),
+    }
+
+
+def sampling(o):
+    noise = lambda rng, n: rng.standard_normal((n, 2), np.float32)
+    return Sampling(noise, lambda x: np.uint8(np.clip(x * 20 + 128, 0, 255)).reshape(1, -1), count=9)
+
+
+def d_loss(D, x, fake):
+    return objective.d_loss(D(x), D(fake))
+
+
+def g_loss(G, D, z):
+    return objective.g_loss(D(G(z)))
+
+
+def build(o):
+    o.check()
+    rng, look = np.random.default_rng(o.seed), sampling(o)
+    players = o.players(networks(o), rng)
+    G, D = players["G"], players["D"]
+
+    def turn(number):
+        angle = rng.uniform(0, 2 * np.pi, o.batch)
+        x = np.float32(o.radius * np.stack([np.cos(angle), np.sin(angle)], 1))
+        return D.move(d_loss, x, G(look.noise(rng, o.batch))) | G.move(g_loss, D, look.noise(rng, o.batch))
+
+    return System("ring", o, players, turn, o.epochs, look, o.memory(rng, None, G))
+'''
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Path:
+    """A page of one's own."""
+    file = tmp_path / "ring.py"
+    file.write_text(OWN)
+    return file
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["a whole page", "no more than build"])
+def test_a_gan_of_ones_own_is_trained_stopped_resumed_and_sampled_by_its_file(
+    bare: bool, ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if bare:  # then the options are those that all share, and samples need whatever build needs
+        source = OWN.replace("class Options(Base)", "class Unused(Base)").replace("o.radius", "2.0")
+        source = source.replace("def networks", "def nets").replace("networks(o)", "nets(o)")
+        source = source.replace("def sampling", "def looks").replace("sampling(o)", "looks(o)")
+        ring.write_text(source.replace("o.epochs", "8"))
+    own = [] if bare else ["--radius", 3.0, "--epochs", 9]
+    last = 8 if bare else 9
+    out = ["--output", tmp_path / "run"]
+    assert _run("train", ring, *own, *out, "--stop-after", 3, "--batch", 16, "--average", 0.5) == 0
+    assert f"python -m minigan train {ring} --output {tmp_path / 'run'} --resume" in capsys.readouterr().out
+    assert _run("train", ring, *out, "--resume") == 0
+    whole = ["--output", tmp_path / "whole"]
+    assert _run("train", ring, *own, *whole, "--batch", 16, "--average", 0.5) == 0
+    trained, at_once = (open_run(tmp_path / name, gan=ring) for name in ("run", "whole"))
+    assert (trained.name, trained.turn, trained.options.batch) == ("ring", last, 16)
+    for name, player in trained.players.items():
+        np.testing.assert_array_equal(player.params.flat, at_once.players[name].params.flat)
+
+    for source in (tmp_path / "run", tmp_path / "run" / "weights" / "netg_average.safetensors"):
+        assert _run("sample", source, "--gan", ring, "--n", 5, "--output", tmp_path / "a.npz") == 0
+        with np.load(tmp_path / "a.npz") as numbers:
+            np.testing.assert_array_equal(numbers["samples"], trained.sample(np.random.default_rng(0), 5))
+    assert _run("inspect", tmp_path / "run") == 0
+    assert "a run of ring" in capsys.readouterr().out
+
+
+def test_a_run_of_a_gan_of_ones_own_says_that_its_file_is_wanted(
+    ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("train", ring, "--output", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert _run("sample", tmp_path / "run", "--output", tmp_path / "a.npz") == 2
+    assert re.fullmatch(
+        r"error: \S+run.json: expected one of toy, mnist_mlp, mnist_conv, dcgan, got 'ring'; "
+        r"if it is a GAN of your own, name its file: gan\n",
+        _err(capsys),
+    )
+    other = ring.rename(tmp_path / "circle.py")
+    assert _run("sample", tmp_path / "run", "--gan", other, "--output", tmp_path / "a.npz") == 2
+    assert re.fullmatch(r"error: \S+run.json: expected a run of circle, got one of ring\n", _err(capsys))
+    assert _run("train", other, "--output", tmp_path / "run", "--resume") == 2
+    assert re.fullmatch(r"error: resume: the run in \S+ is of ring, not of circle\n", _err(capsys))
+
+
+def test_a_gan_that_is_not_called_as_its_file_is_refused(
+    ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = ring.rename(tmp_path / "circle.py")
+    assert _run("train", other, "--output", tmp_path / "run") == 2
+    assert _err(capsys) == "error: name: expected 'circle', the name of its file, got 'ring'\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_of_a_gan_of_ones_own_tells_its_story_and_shows_its_options(
+    ring: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        _run("train", ring, "--help")
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("A ring of points", "--radius", "of the ring", "--seed", "--resume"))
 
 
 # --- inspect --------------------------------------------------------------------------------------------------------

@@ -121,14 +121,13 @@ def test_every_name_asked_of_an_array_module_is_one_of_cupy_and_is_called_as_cup
 def test_the_names_of_the_fake_device_are_names_of_cupy_and_its_methods_have_no_other_parameters() -> None:
     cupy = pytest.importorskip("cupy")
     assert [name for name in CUPY_FUNCTIONS if not hasattr(cupy, name)] == []
-    ours = {"precision"}  # where tests look TF32 up
-    assert [name for name in vars(_FakeCupy).keys() - ours if name[0] != "_" and not hasattr(cupy, name)] == []
+    assert [name for name in vars(_FakeCupy) if name[0] != "_" and not hasattr(cupy, name)] == []
     assert [name for name in dir(FakeArray) if name[0] != "_" and not hasattr(cupy.ndarray, name)] == []
     for name, keywords in _METHODS.items():
         assert set(keywords) <= signature_of(getattr(cupy.ndarray, name)).parameters.keys(), name
 
 
-KNOW_CUPY = [ROOT / "arrays.py", ROOT / "sending.py", ROOT.parent / "benchmarks" / "environment.py"]
+KNOW_CUPY = [ROOT / "arrays.py", ROOT.parent / "benchmarks" / "environment.py"]
 KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / "steps_cupy.py"]
 
 
@@ -137,22 +136,16 @@ def test_what_is_asked_of_cupy_itself_is_there() -> None:
     nodes = [node for path in KNOW_CUPY for node in ast.walk(ast.parse(path.read_text()))]
     chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     asked = {chain.removeprefix("self._") for chain in chains if re.fullmatch(r"(self\._)?cupy(\.\w+)+", chain)}
-    assert {"cupy.cuda.Stream", "cupy.cuda.Device", "cupy._core._routines_linalg", "cupy.empty"} <= asked
+    assert {"cupy.cuda.runtime.getDeviceCount", "cupy.ndarray", "cupy.asarray"} <= asked
     assert {"cupy.cuda.get_elapsed_time", "cupy.cuda.runtime.getDeviceProperties"} <= asked
-    for chain in asked - {"cupy.cuda.cublas"}:  # that one needs CUDA's libraries
+    for chain in asked:
         assert resolved(cupy, chain.removeprefix("cupy.")) is not None, chain
-    types, cuda = cupy._core._routines_linalg, cupy.cuda
-    types.set_compute_type("float32", types.COMPUTE_TYPE_DEFAULT)
-    assert types.get_compute_type("float32") == types.COMPUTE_TYPE_DEFAULT != types.COMPUTE_TYPE_TF32
+    cuda = cupy.cuda
     for function, call in [
-        (cuda.Stream, {"non_blocking": True}),
-        (cuda.Event, {"disable_timing": True}),
-        (cupy.ndarray.set, {"self": None, "arr": None, "stream": None}),
+        (cuda.Event, {}),
         (cuda.Stream.record, {"self": None, "event": None}),
-        (cuda.Stream.wait_event, {"self": None, "event": None}),
         (cuda.Stream.synchronize, {"self": None}),
         (cuda.Event.synchronize, {"self": None}),
-        (cuda.alloc_pinned_memory, {"size": None}),
         (cuda.get_current_stream, {}),
         (cuda.get_elapsed_time, {"start_event": None, "end_event": None}),
         (cuda.MemoryPool.total_bytes, {"self": None}),
@@ -160,8 +153,6 @@ def test_what_is_asked_of_cupy_itself_is_there() -> None:
         signature_of(function).bind(**call)
     assert callable(cuda.runtime.driverGetVersion)
     assert callable(cuda.runtime.runtimeGetVersion)
-    assert isinstance(cuda.Event.done, property)
-    assert isinstance(cuda.Device.compute_capability, property | type(cuda.Device.cublas_handle))
 
 
 def test_a_call_that_cupy_would_refuse_is_found() -> None:

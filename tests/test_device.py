@@ -9,20 +9,20 @@ import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from examples import dcgan as dcgan_example
 from examples import toy_gaussian
-from minigan import DivergedError, arrays, kernels, optimizers, primitives, running, training
+from minigan import DivergedError, Turn, arrays, game, kernels, optimizers, primitives, running
 from minigan.__main__ import main
 from minigan.arrays import DeviceError, mixed_devices, to_device_of
-from minigan.autodiff import grad, value_and_grad
-from minigan.gans import GANS
+from minigan.autodiff import grad
+from minigan.data.batches import Batches
+from minigan.data.toy import Gaussian
+from minigan.gans import GANS, mnist_mlp
 from minigan.gans import toy as toy_system
 from minigan.gans.system import System
 from minigan.parameters import Parameters
@@ -47,29 +47,36 @@ def on_host(a: Any) -> np.ndarray:
 # --- The game ---------------------------------------------------------------------------------------------------------
 
 
-class Counted:
-    """A function of no arguments that counts its calls."""
+def drawn(system: System, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the system draws from now on, batches and noise."""
+    happened: list[Any] = []
 
-    def __init__(self, draw: Callable[[], Any]) -> None:
-        self.draw, self.calls = draw, 0
+    def noted(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any) -> Any:
+            happened.append(draw(*args))
+            return happened[-1]
 
-    def __call__(self) -> Any:
-        self.calls += 1
-        return self.draw()
+        return note
+
+    monkeypatch.setattr(Batches, "__next__", noted(Batches.__next__))
+    monkeypatch.setattr(Gaussian, "sample", noted(Gaussian.sample))
+    object.__setattr__(system.sampling, "noise", noted(system.sampling.noise))
+    return happened
 
 
 @every_system
-def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_bits(name: str, tmp_path: Path) -> None:
+def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_bits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected, system = build(name, tmp_path), build(name, tmp_path, device="cuda")
-    real, noise = Counted(system.draw_real), Counted(system.draw_noise)
-    played = system._replace(draw_real=real, draw_noise=noise)
-    for _ in islice(expected.turns(), TURNS - 1):
+    for _ in islice(expected.play(), TURNS - 1):
         pass
+    happened = drawn(system, monkeypatch)
     with watched() as traffic:
-        for _ in islice(played.turns(), TURNS - 1):
+        for _ in islice(system.play(), TURNS - 1):
             pass
-    assert traffic == Traffic(syncs=0, host_copies=real.calls + noise.calls)
-    assert min(real.calls, noise.calls) >= TURNS - 1
+    assert traffic == Traffic(syncs=0, host_copies=len(happened))
+    assert len(happened) >= 2 * (TURNS - 1)
     ours, theirs = numbers(system), numbers(expected)
     assert ours.keys() == theirs.keys()
     for key, a in ours.items():
@@ -78,69 +85,87 @@ def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_b
 
 
 @every_system
-def test_batches_and_noise_go_the_way_beside_the_computation(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    system = build(name, tmp_path, device="cuda")
-    monkeypatch.setattr(fake_cupy, "asarray", None, raising=False)  # what to_device would call
-    for draw in (system.draw_real, system.draw_noise):
-        assert type(draw()) is FakeArray
-    with pytest.raises(TypeError):
-        arrays.to_device(np.ones(2), "cuda")
-
-
-@every_system
 def test_a_loss_is_the_hosts_and_is_waited_for_once(name: str, tmp_path: Path) -> None:
-    losses = [(t.d_real, t.d_fake, t.g) for t in islice(build(name, tmp_path).turns(), 4)]
-    turns = list(islice(build(name, tmp_path, device="cuda").turns(), 4))
+    expected = [dict(turn) for turn in islice(build(name, tmp_path).play(), 4)]
+    turns = list(islice(build(name, tmp_path, device="cuda").play(), 4))
     with watched() as traffic:
-        found = [(t.d_real, t.d_fake, t.g) for t in turns]
-    np.testing.assert_array_equal(found, losses)
-    assert all(type(loss) is float for turn in found for loss in turn)
-    assert traffic.syncs == np.isfinite(losses).sum()  # a player that did not move has nothing to wait for
+        found = [dict(turn) for turn in turns]
+    assert found == expected
+    assert all(type(note) is float for turn in found for note in turn.values())
+    assert traffic.syncs == sum(map(len, expected))
     with watched() as traffic:
-        assert (turns[0].d_real, turns[0].d_fake, turns[0].g) == found[0]
+        assert dict(turns[0]) == found[0]
+        turns[0].check()
     assert traffic == Traffic()
 
 
-def spoilt_from(system: System, turn: int) -> System:
-    """The system, but real samples are nan from this turn on."""
-    steps = iter(range(10**9))
-    return system._replace(
-        draw_real=lambda: system.draw_real() * (np.nan if next(steps) // system.game.d_steps >= turn - 1 else 1.0)
-    )
+def test_to_check_a_turn_is_to_wait_for_its_losses_and_for_nothing_else(tmp_path: Path) -> None:
+    turn = next(build("mnist_mlp", tmp_path, device="cuda").play())
+    with watched() as traffic:
+        turn.check()
+    assert traffic.syncs == 2 < len(turn)
 
 
-def test_a_nan_is_reported_when_a_loss_is_read(tmp_path: Path) -> None:
-    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3)
-    for turn in system.turns():
+def spoilt_from(system: System, turn: int, monkeypatch: pytest.MonkeyPatch) -> System:
+    """The toy, but real samples are nan from this turn on."""
+    sample, now = Gaussian.sample, {"turn": 0}
+
+    def spoilt(*args: Any) -> np.ndarray:
+        return sample(*args) * (np.nan if now["turn"] >= turn else 1.0)
+
+    def noted(number: int) -> Any:
+        now["turn"] = number
+        return system.turn(number)
+
+    monkeypatch.setattr(Gaussian, "sample", spoilt)
+    return system._replace(turn=noted)
+
+
+@pytest.mark.parametrize("look", [lambda turn: turn["d_loss"], dict, lambda turn: turn.check()])
+def test_a_nan_is_reported_when_a_loss_is_read(
+    look: Callable[[Any], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3, monkeypatch)
+    for turn in islice(system.play(), 3):
         if turn.number == 3:
-            with pytest.raises(
-                DivergedError, match=r"^turn 3: D's loss on real samples is nan.*D: what comes in"
-            ) as error:
-                float(turn.d_real)
+            message = r"^turn 3: D cannot move, d_loss is nan; not finite from here on: x, which came in; "
+            with pytest.raises(DivergedError, match=message) as error:
+                look(turn)
             assert (error.value.turn, error.value.player) == (3, "D")
-            break
+
+
+def test_a_nan_in_g_is_found_in_its_layer_also_when_d_was_handed_the_samples(tmp_path: Path) -> None:
+    system = build("mnist_mlp", tmp_path, device="cuda")
+    system.players["G"].params["main.2.weight"].fill(np.nan)
+    x, z = (fake_cupy.asarray(np.ones((8, n), np.float32)) for n in (784, 5))
+    fake = system.players["G"](z)
+    turn = Turn(1, system.players["D"].move(mnist_mlp.d_loss, x, fake))  # by the end of a turn all of G would be nan
+    with pytest.raises(DivergedError, match=r"^turn 1: D cannot .*: G: parameter main\.2\.weight; "):
+        turn.check()
 
 
 def test_a_nan_that_nobody_looks_at_is_reported_by_the_next_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "LOOK_EVERY", 5)
-    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3)
+    monkeypatch.setattr(game, "LOOK_EVERY", 5)
+    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3, monkeypatch)
     with pytest.raises(DivergedError, match=r"^turn 5: "):
-        list(system.turns())
+        list(system.play())
 
 
-def test_a_nan_that_nobody_looks_at_is_reported_by_the_last_turn(tmp_path: Path) -> None:
-    system = spoilt_from(build("toy", tmp_path, device="cuda"), TURNS)
+def test_a_nan_that_nobody_looks_at_is_reported_by_the_last_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = spoilt_from(build("toy", tmp_path, device="cuda"), TURNS, monkeypatch)
     with pytest.raises(DivergedError, match=rf"^turn {TURNS}: "):
-        list(system.turns())
+        list(system.play())
 
 
 @pytest.mark.parametrize("due", [{"sample_every": 6}, {"checkpoint_every": 6}, {"log_every": 6}, {"stop_after": 6}])
-def test_nothing_is_written_of_a_game_that_diverged_unseen(due: dict[str, Any], tmp_path: Path) -> None:
-    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3)
+def test_nothing_is_written_of_a_game_that_diverged_unseen(
+    due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = spoilt_from(build("toy", tmp_path, device="cuda"), 3, monkeypatch)
     with pytest.raises(DivergedError, match=r"^turn 6: "):
         train(system, Run(tmp_path / "run", **due))
     assert sorted(files(tmp_path / "run")) == ["log.jsonl", "run.json", "samples/turn-00000001.png"]
@@ -240,7 +265,7 @@ def test_an_array_is_moved_to_another_ones_device_only_if_it_is_not_there() -> N
 def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> None:
     train(build(name, tmp_path, device="cuda"), Run(tmp_path / "run", **RUN))
     on_cpu, on_cuda = open_run(tmp_path / "run"), open_run(tmp_path / "run", device="cuda")
-    assert type(on_cpu.g.flat) is np.ndarray
+    assert type(on_cpu.players["G"].params.flat) is np.ndarray
     ours, theirs = (t.sample(np.random.default_rng(0), 10) for t in (on_cuda, on_cpu))
     assert (type(ours), type(theirs)) == (FakeArray, np.ndarray)
     np.testing.assert_array_equal(ours.get(), theirs)
@@ -248,31 +273,19 @@ def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> 
     np.testing.assert_array_equal(ours.samples.get(), theirs.samples)
     np.testing.assert_array_equal(ours.scores.get(), theirs.scores)
     weights = open_weights(tmp_path / "run" / "weights" / "netg.safetensors", "cuda")
-    assert type(weights.g.flat) is FakeArray
+    assert type(weights.players["G"].params.flat) is FakeArray
 
 
-def test_the_command_samples_on_the_device(tmp_path: Path) -> None:
-    train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", **RUN))
+@pytest.mark.parametrize("name", ["mnist_mlp", "dcgan"])
+def test_the_command_samples_on_the_device(name: str, tmp_path: Path) -> None:
+    train(build(name, tmp_path), Run(tmp_path / "run", **RUN))
     for device in ("cpu", "cuda"):
-        for name in ("a.npz", "a.png"):
+        for file in ("a.npz", "a.png"):
             (tmp_path / device).mkdir(exist_ok=True)
-            out = str(tmp_path / device / name)
+            out = str(tmp_path / device / file)
             more = ["--n", "9", "--candidates", "20", "--device", device, "--output", out]
             assert main(["sample", str(tmp_path / "run"), *more]) == 0
     assert files(tmp_path / "cpu") == files(tmp_path / "cuda")
-
-
-def test_the_best_are_generated_on_the_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
-    said = []
-    for device in ("cpu", "cuda"):
-        out = tmp_path / f"{device}.png"
-        capsys.readouterr()
-        more = ["--candidates", "16", "--keep", "4", "--device", device, "--output", str(out)]
-        assert dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), *more]) == 0
-        said.append(capsys.readouterr().out.replace(device, ""))
-    assert said[0] == said[1]
-    assert (tmp_path / "cpu.png").read_bytes() == (tmp_path / "cuda.png").read_bytes()
 
 
 def test_the_toy_on_one_page_has_the_same_figures_on_the_device(
@@ -281,7 +294,7 @@ def test_the_toy_on_one_page_has_the_same_figures_on_the_device(
     said = []
     for device in ("cpu", "cuda"):
         more = ["--device", device, "--output", str(tmp_path / f"{device}.png"), "--json"]
-        assert toy_gaussian.main(["--epochs", "6", "--minibatch", "16", "--samples", "50", *more]) == 0
+        assert toy_gaussian.main(["--epochs", "6", "--batch", "16", "--samples", "50", *more]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
     assert (tmp_path / "cpu.png").read_bytes() == (tmp_path / "cuda.png").read_bytes()
@@ -313,9 +326,8 @@ def test_every_other_command_refuses_it_as_well(
     capsys.readouterr()
     assert main(["sample", str(tmp_path / "run"), "--device", "cuda", *out]) == 2
     assert main(["sample", str(weights), "--device", "cuda", *out]) == 2
-    assert dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), "--device", "cuda", *out]) == 2
     assert toy_gaussian.main(["--device", "cuda", *out]) == 2
-    assert capsys.readouterr().err == 4 * "error: device 'cuda' needs CuPy\n"
+    assert capsys.readouterr().err == 3 * "error: device 'cuda' needs CuPy\n"
 
 
 WANTED = "Out of memory allocating 1,024 bytes (allocated so far: 512 bytes)."  # as CuPy says it
@@ -332,7 +344,7 @@ def test_no_memory_for_the_networks_is_one_line(tmp_path: Path, capsys: pytest.C
 def test_no_memory_on_the_way_is_one_line_and_the_last_checkpoint_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def send(drawn: np.ndarray) -> Any:
+    def send(drawn: np.ndarray, device: str) -> Any:
         calls.append(drawn)
         if len(calls) > 100:
             raise MemoryError
@@ -340,7 +352,7 @@ def test_no_memory_on_the_way_is_one_line_and_the_last_checkpoint_stays(
 
     calls: list[np.ndarray] = []
     run = ["--output", str(tmp_path / "run"), "--device", "cuda", "--epochs", "90", "--checkpoint-every", "5"]
-    with patch.object(toy_system, "sender", lambda device: send):
+    with patch.object(toy_system, "to_device", send):
         assert running.main(toy_system, [*run, "--no-progress"], None, "toy") == 1
     assert capsys.readouterr().err == (
         "error: out of memory, try a smaller batch or network: the host has none left\n"
@@ -390,10 +402,12 @@ def test_a_batch_on_the_host_is_refused_by_a_network_on_the_device(
 ) -> None:
     monkeypatch.setattr(kernels, "_switched_on", kernels_on)
     host, device = build(name, tmp_path), build(name, tmp_path, device="cuda")
+    x = np.ones((4, 784), np.float32) if name == "mnist_mlp" else np.ones((4, 1, 28, 28), np.float32)
+    x = {"toy": np.ones((16, 1), np.float32), "dcgan": np.ones((4, 3, 32, 32), np.float32)}.get(name, x)
     with pytest.raises(TypeError, match=r"expected all arrays on one device, got .* on 'cpu' and .* on 'cuda'"):
-        device.G.network(device.G.params, host.draw_noise())
+        device.players["G"](host.sampling.noise(np.random.default_rng(0), 3))
     with pytest.raises(TypeError, match=r"expected all arrays on one device, got .* on 'cpu' and .* on 'cuda'"):
-        value_and_grad(lambda d: primitives.sum(device.D.network(d, host.draw_real())))(device.D.params)
+        device.players["D"].move(lambda D: primitives.sum(D(x)))
 
 
 def test_an_error_that_has_nothing_to_do_with_devices_stays_what_it_is() -> None:
@@ -405,82 +419,7 @@ def test_an_error_that_has_nothing_to_do_with_devices_stays_what_it_is() -> None
     assert mixed_devices({"x": x_there, "scale": np.float32(2.0)}) is None
 
 
-# --- Precision --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", GANS)
-def test_tf32_is_off_unless_it_is_asked_for(name: str, tmp_path: Path) -> None:
-    for tf32 in (False, True, False):
-        build(name, tmp_path, device="cuda", tf32=tf32)
-        assert fake_cupy.precision.tf32 == (tf32, tf32)
-
-
-def test_the_other_commands_switch_it_too(tmp_path: Path) -> None:
-    train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
-    weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
-    toy = ["--epochs", "2", "--minibatch", "4", "--samples", "5", "--json", *out]
-    for words, tf32 in ([], False), (["--tf32"], True), (["--no-tf32"], False):
-        for command in (
-            lambda more: main(["sample", str(tmp_path / "run"), *out, *more]),
-            lambda more: main(["sample", str(weights), *out, *more]),
-            lambda more: dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), *out, *more]),
-            lambda more: toy_gaussian.main([*toy, *more]),
-        ):
-            arrays.set_precision("cuda", not tf32)
-            assert command(["--device", "cuda", *words]) == 0
-            assert fake_cupy.precision.tf32 == (tf32, tf32)
-
-
-TF32_ON_THE_HOST = "error: tf32: expected device 'cuda', got 'cpu', which has no TF32\n"
-
-
-def test_tf32_on_the_host_is_refused_by_name_in_every_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
-    weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
-    capsys.readouterr()
-    for name in GANS:
-        assert main(["train", HOST[name], "--tf32", "--output", str(tmp_path / name)]) == 2
-        assert not (tmp_path / name).exists()
-    assert main(["sample", str(tmp_path / "run"), "--tf32", *out]) == 2
-    assert main(["sample", str(weights), "--tf32", *out]) == 2
-    assert dcgan_example.main(["generate", "--weights-from", str(tmp_path / "run"), "--tf32", *out]) == 2
-    assert toy_gaussian.main(["--tf32", *out]) == 2
-    assert capsys.readouterr().err == (len(GANS) + 4) * TF32_ON_THE_HOST
-
-
-def test_a_gpu_without_tf32_and_one_without_cudas_libraries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = SimpleNamespace(compute_capability="75", cublas_handle=0)
-    monkeypatch.setattr(fake_cupy.cuda, "Device", lambda: old)
-    with pytest.raises(DeviceError, match=r"^tf32: expected a GPU of compute capability 8\.0 or higher, got 7\.5$"):
-        arrays.set_precision("cuda", True)
-    arrays.set_precision("cuda", False)
-
-    class Bare:
-        Device = staticmethod(lambda: old)
-
-        @property
-        def cublas(self) -> Any:
-            raise ImportError("no libcublas.so")
-
-    monkeypatch.setattr(fake_cupy, "cuda", Bare())
-    with pytest.raises(DeviceError, match=r"needs CUDA's libraries: pip install .*\[ctk\].*no libcublas\.so") as error:
-        arrays.set_precision("cuda", False)
-    assert "\n" not in str(error.value)
-
-
-def test_a_run_with_tf32_goes_on_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = ["--output", str(tmp_path / "run"), "--no-progress", "--batch", "8", "--hidden", "4", "--epochs", "8"]
-    assert running.main(toy_system, [*run, "--device", "cuda", "--tf32", "--stop-after", "3"], None, "toy") == 0
-    resumed = ["--output", str(tmp_path / "run"), "--no-progress", "--resume"]
-    assert running.command.read_command(toy_system, resumed, None, "toy").system.tf32
-    capsys.readouterr()
-    assert running.main(toy_system, [*resumed, "--device", "cpu"], None, "toy") == 2
-    assert capsys.readouterr().err == TF32_ON_THE_HOST
-    assert open_run(tmp_path / "run").turn == 3  # to draw, it asks nothing of the run's device or precision
-    assert running.main(toy_system, [*resumed, "--device", "cpu", "--no-tf32"], None, "toy") == 0
-    assert not json.loads((tmp_path / "run" / "run.json").read_text())["options"]["tf32"]
+# --- The device of a run ----------------------------------------------------------------------------------------------
 
 
 def test_the_device_of_a_run_is_in_its_options_and_may_be_changed_when_it_resumes(tmp_path: Path) -> None:
@@ -492,3 +431,15 @@ def test_the_device_of_a_run_is_in_its_options_and_may_be_changed_when_it_resume
     assert read.system.device == "cuda"
     assert running.main(toy_system, [*resumed, "--device", "cpu"], None, "toy") == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["options"]["device"] == "cpu"
+
+
+def test_a_run_of_an_earlier_version_with_an_option_that_is_gone_goes_on(tmp_path: Path) -> None:
+    run = ["--output", str(tmp_path / "run"), "--no-progress", "--batch", "8", "--hidden", "4", "--epochs", "8"]
+    assert running.main(toy_system, [*run, "--stop-after", "3"], None, "toy") == 0
+    file = tmp_path / "run" / "run.json"
+    about = json.loads(file.read_text())
+    about["options"]["tf32"] = False
+    file.write_text(json.dumps(about))
+    assert open_run(tmp_path / "run").turn == 3
+    assert running.main(toy_system, ["--output", str(tmp_path / "run"), "--no-progress", "--resume"], None, "toy") == 0
+    assert "tf32" not in json.loads(file.read_text())["options"]

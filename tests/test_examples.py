@@ -57,24 +57,23 @@ def directions(images: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Path) -> None:
+def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_picks_its_best(tmp_path: Path) -> None:
     data, out = draw_images(tmp_path / "discs", 80), tmp_path / "run"
     example = ("examples/dcgan.py", "--output", str(out))
     said = run(*example, "--data", str(data), "--preset", "quick", "--stop-after", "7")
     assert f"python examples/dcgan.py --output {out} --resume" in said
     said = run(*example, "--resume")
-    assert re.search(r"epoch 8/8, batch 5/5: D \d\.\d+, G \d\.\d+, D\(x\) 0\.\d+, D\(G\(z\)\) 0\.\d+", said)
+    assert re.search(r"epoch 8, batch 5: d_loss \d\.\d+, on_real 0\.\d+, on_fake 0\.\d+, g_loss \d\.\d+\n", said)
     assert Checkpoints(out / "checkpoints").steps()[-1] == 40
     assert len(list((out / "weights").glob("netg_*.safetensors"))) == 8
 
     sheet = tmp_path / "best.png"
-    which = ["--weights-from", str(out), "--candidates", "40", "--keep", "10"]
-    said = run("examples/dcgan.py", "generate", *which, "--output", str(sheet))
-    assert re.search(r"best\.png: the best 10 of 40, D gives them 0\.\d+ to 0\.\d+", said)
+    sample = ["-m", "minigan", "sample", str(out), "--candidates", "40", "--n", "10", "--output", str(sheet)]
+    assert f"10 samples of dcgan after 40 turns: {sheet}" in run(*sample)
     with Image.open(sheet) as picture:
-        assert picture.size[0] > 8 * 32
+        assert len(picture.convert("RGB").getcolors(10**6) or []) > 50
     by_batches = sheet.read_bytes()
-    run("examples/dcgan.py", "generate", *which, "--output", str(sheet), "--no-batch-statistics")
+    run(*sample, "--no-batch-statistics")
     assert sheet.read_bytes() != by_batches
 
     other = ["--output", str(tmp_path / "other"), "--netg-path", str(out / "weights" / "netg.safetensors")]
@@ -87,8 +86,8 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_generates(tmp_path: Pa
     [
         (["examples/dcgan.py", "--data", "nowhere", "--output", "OUT"], "error: .*nowhere"),
         (
-            ["examples/dcgan.py", "generate", "--weights-from", "nowhere"],
-            "error: nowhere/run.json: there is no such file",
+            ["-m", "minigan", "sample", "nowhere", "--candidates", "512"],
+            "error: source: there is no nowhere",
         ),
         (["examples/mnist_mlp.py", "--resume", "--output", "OUT"], "error: resume: there is no run in "),
         (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch: expected at most"),

@@ -11,15 +11,15 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from minigan.training import Player
 
-from minigan import arrays, averaging, kernels, objectives, optimizers, primitives, training, value_and_grad
+from minigan import Player, arrays, averaging, kernels, objectives, optimizers, primitives, value_and_grad
 from minigan.autodiff import defvjp, grad, primitive
 from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
 from minigan.parameters import Parameters
 from tests.fake_device import CUPY_FUNCTIONS, FakeArray, Traffic, fake_cupy, watched
 from tests.gradient_table import CASES, Case, derivatives, drawn
+from tests.losses import losses
 
 NOTHING = Traffic(syncs=0, host_copies=0)
 ROW = 8  # numbers in a row of the toy's minibatch
@@ -307,23 +307,18 @@ def _train(
     g, d = move_all(G.init(rng)), move_all(D.init(rng))
     start = g.flat.copy()
     player_G, player_D = Player(G, g, optimizer(g)), Player(D, d, optimizer(d))
+    d_loss, g_loss = losses(objective)
     batches = [
         [move(draw(size=(2 * ROW, 1)).astype(np.float32)) for draw in (rng.normal, rng.random, rng.random)]
         for _ in range(3)
     ]
-    d_step = value_and_grad(training.d_loss, has_aux=True)
-    g_step = value_and_grad(training.g_loss)
-    losses = []
+    noted = []
     with watched() as traffic:
         for x, z_d, z_g in batches:
-            (loss, terms), gradient = d_step(d, D, objective, x, G(g, z_d))
-            player_D.optimizer.step(gradient)
-            losses += [loss, *terms]
-            loss, gradient = g_step(g, G, player_D, objective, z_g)
-            player_G.optimizer.step(gradient)
-            losses.append(loss)
+            notes = player_D.move(d_loss, x, player_G(z_d)) | player_G.move(g_loss, player_D, z_g)
+            noted += _unread(notes)
     assert traffic == NOTHING
-    return [start, g.flat, d.flat, *losses]
+    return [start, g.flat, d.flat, *noted]
 
 
 def _train_on_images(
@@ -338,18 +333,19 @@ def _train_on_images(
         [move(rng.uniform(-1.0, 1.0, (3, *shape)).astype(np.float32)) for shape in (image, (noise,), (noise,))]
         for _ in range(2)
     ]
-    objective = objectives.non_saturating_with_logits
-    losses = []
+    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.mixes_rows)
+    noted = []
     with watched() as traffic:
         for x, z_d, z_g in batches:
-            (loss, terms), gradient = value_and_grad(training.d_loss, has_aux=True)(d, D, objective, x, G(g, z_d))
-            player_D.optimizer.step(gradient)
-            losses += [loss, *terms]
-            loss, gradient = value_and_grad(training.g_loss)(g, G, player_D, objective, z_g)
-            player_G.optimizer.step(gradient)
-            losses.append(loss)
+            notes = player_D.move(d_loss, x, player_G(z_d)) | player_G.move(g_loss, player_D, z_g)
+            noted += _unread(notes)
     assert traffic == NOTHING
-    return [*losses, g.flat, d.flat, *g.buffers.values(), *d.buffers.values()]
+    return [*noted, g.flat, d.flat, *g.buffers.values(), *d.buffers.values()]
+
+
+def _unread(notes: dict[str, Any]) -> list[Any]:
+    """The notes as they are, where they are: a loss on the device waits to be read."""
+    return [note.value if hasattr(note, "read") else note for note in notes.values()]
 
 
 def _moved(x: np.ndarray) -> FakeArray:

@@ -133,15 +133,16 @@ def test_a_gan_plays_the_objective_of_its_source_and_notes_what_d_thinks(
 
 
 @pytest.mark.parametrize(("rows", "fake_rows"), [(1, 1), (2, 1), (1, 3), (4, 3)])
-@pytest.mark.parametrize("name", ["mnist_mlp", "dcgan"])
+@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", "dcgan"])
 def test_ds_loss_is_the_sum_of_its_means_over_real_and_over_generated_whatever_their_numbers(
     name: str, rows: int, fake_rows: int, tmp_path: Path
 ) -> None:
     D = build(name, tmp_path).players["D"]
-    shape = (784,) if name == "mnist_mlp" else (3, 32, 32)
+    shape = {"mnist_mlp": (784,), "mnist_conv": (1, 28, 28), "dcgan": (3, 32, 32)}[name]
     x, fake = (np.random.default_rng(i).uniform(-1, 1, (n, *shape)) for i, n in enumerate((rows, fake_rows)))
     loss, notes = GANS[name].d_loss(D, x.astype(np.float32), fake.astype(np.float32))
-    on_real, on_fake = (D(part.astype(np.float32), record=False) for part in (x, fake))
+    p = OBJECTIVES[name].probability
+    on_real, on_fake = (p(D(part.astype(np.float32), record=False)) for part in (x, fake))
     np.testing.assert_allclose(notes["on_real"], on_real, rtol=1e-5)
     np.testing.assert_allclose(notes["on_fake"], on_fake, rtol=1e-5)
     np.testing.assert_allclose(loss, -np.log(on_real).mean() - np.log1p(-on_fake).mean(), rtol=1e-5)

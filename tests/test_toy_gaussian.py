@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from examples import toy_gaussian as example
+from minigan.gans import toy
 from minigan.networks.toy import Preprocess, inputs
 
 SHORT = ["--epochs", "6", "--print-every", "3", "--samples", "500"]
@@ -23,11 +24,10 @@ def run(arguments: list[str], tmp_path: Path) -> int:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_default_preset_learns_the_gaussian(seed: int) -> None:
-    o = replace(example.PRESETS["default"], seed=seed)
-    players = example.make_players(o)
-    for _ in example.game(o, players):
+    system = toy.build(replace(toy.PRESETS["default"], seed=seed))
+    for _ in system.play():
         pass
-    figures = example.final_figures(o, example.draw_final_samples(o, players)[1])
+    figures = example.final_figures(system.options, example.draw_final_samples(system)[1])
     assert abs(figures["mean"] - 4.0) <= 0.1
     assert abs(figures["std"] - 1.25) <= 0.1
     assert figures["ks"] <= 0.1
@@ -65,12 +65,13 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, capsy
 
 
 def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
-    o = replace(example.PRESETS["default"], epochs=12, print_every=1, animate=tmp_path / "toy.gif", progress=False)
-    watched, alone = example.make_players(o), example.make_players(o)
+    o = example.Options(toy.Options(epochs=12), print_every=1, animate=tmp_path / "toy.gif", progress=False)
+    watched, alone = toy.build(o.gan), toy.build(o.gan)
     example.train(o, watched)
-    for _ in example.game(o, alone):
+    for _ in alone.play():
         pass
-    np.testing.assert_array_equal(watched.G.params.flat, alone.G.params.flat)
+    for name, player in watched.players.items():
+        np.testing.assert_array_equal(player.params.flat, alone.players[name].params.flat)
 
 
 def test_an_animation_has_a_frame_for_each_look(tmp_path: Path) -> None:
@@ -84,13 +85,13 @@ def test_an_animation_has_a_frame_for_each_look(tmp_path: Path) -> None:
     "flags", [[], ["--logits"], ["--objective", "saturating"]], ids=["plain", "logits", "saturating"]
 )
 def test_every_preprocess_and_objective_runs(preprocess: str, flags: list[str], tmp_path: Path) -> None:
-    arguments = ["--preprocess", preprocess, "--rows", "2", "--minibatch", "16", "--json", *flags]
+    arguments = ["--preprocess", preprocess, "--rows", "2", "--batch", "16", "--json", *flags]
     assert run([*SHORT, *arguments], tmp_path) == 0
 
 
 def test_the_original_preset_is_the_original(capsys: pytest.CaptureFixture[str]) -> None:
-    o = example.read_options(["--preset", "original", "--seed", "9"])
-    assert (o.g_hidden, o.d_hidden, o.minibatch, o.rows, o.preprocess) == (50, 50, 100, 1, "variances")
+    o = example.read_options(["--preset", "original", "--seed", "9"]).gan
+    assert (o.hidden, o.batch, o.rows, o.preprocess) == (50, 100, 1, "variances")
     assert (o.g_lr, o.d_lr, o.betas, o.epochs, o.d_steps, o.g_steps) == (2e-4, 2e-4, (0.9, 0.999), 30_000, 1, 1)
     assert (o.schedule, o.average, o.seed) == ("constant", 0.0, 9)
 
@@ -107,12 +108,12 @@ def test_d_reads_as_many_numbers_as_its_preprocess_says(preprocess: Preprocess, 
     [
         (["--sigma", "0"], "sigma: expected a finite number > 0, got 0.0"),
         (["--mu", "nan"], "mu: expected a finite number, got nan"),
-        (["--minibatch", "0"], "minibatch: expected at least 1, got 0"),
+        (["--batch", "0"], "batch: expected at least 1, got 0"),
         (["--epochs", "0"], "epochs: expected at least 1, got 0"),
         (["--d-steps", "-1"], "d_steps: expected at least 1, got -1"),
         (["--g-lr", "-0.1"], "g_lr: expected a finite number > 0, got -0.1"),
-        (["--betas", "0.5", "1.0"], "betas: expected numbers in [0, 1), got (0.5, 1.0)"),
-        (["--average", "1"], "average: expected numbers in [0, 1), got 1.0"),
+        (["--betas", "0.5", "1.0"], "betas: expected two numbers in [0, 1), got (0.5, 1.0)"),
+        (["--average", "1"], "average: expected a number in [0, 1), got 1.0"),
         (["--seed", "-3"], "seed: expected at least 0, got -3"),
         (["--output", "nowhere/toy.png"], "output: cannot write nowhere/toy.png: No such file or directory"),
         (["--output", "toy.jpeg"], "output: expected a file ending in .png, .pdf, .svg, got toy.jpeg"),
@@ -148,4 +149,4 @@ def test_an_unknown_word_is_refused_by_the_command_line(
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_run_that_diverges_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--epochs", "50", "--g-lr", "1e30", "--d-lr", "1e30", "--logits"], tmp_path) == 2
-    assert re.search(r"error: turn \d+: [DG]'s loss on \w+ samples is (nan|inf)", capsys.readouterr().err)
+    assert re.search(r"error: turn \d+: [DG] cannot move, \w+ is (nan|inf); not finite from", capsys.readouterr().err)

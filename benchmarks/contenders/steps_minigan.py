@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from minigan.training import Turn
 
 from benchmarks.systems import BETAS, EPSILON, LEARNING_RATE, LOGITS, answer, networks, problem
 from minigan import Adam, Parameters, Player, kernels, play, to_device, to_host
-from minigan.arrays import Device
+from minigan.arrays import Array, Device
+from minigan.game import Notes, Turn
 from minigan.objectives import non_saturating, non_saturating_with_logits
+from minigan.primitives import concatenate
 
 
 class Minigan:
@@ -25,15 +26,25 @@ class Minigan:
                 networks(system, width), map(self.placed, (start.generator, start.discriminator)), strict=True
             )
         )
+        objective = non_saturating_with_logits if LOGITS[system] else non_saturating
+
+        def d_loss(D: Player, x: Array, fake: Array) -> tuple[Array, Notes]:
+            if system == "dcgan":
+                on_real, on_fake = D(x), D(fake)  # one pass each: batch norm would mix them
+            else:
+                scores = D(concatenate([x, fake]))
+                on_real, on_fake = scores[: len(x)], scores[len(x) :]
+            return objective.d_loss(on_real, on_fake), {"on_real": on_real, "on_fake": on_fake}
+
+        def g_loss(G: Player, D: Player, z: Array) -> Array:
+            return objective.g_loss(D(G(z)))
+
+        def turn(number: int) -> Notes:
+            x, z_d, z_g = self.drawn
+            return self.d.move(d_loss, x, self.g(z_d)) | self.g.move(g_loss, self.d, z_g)
+
         self.turn: Turn | None = None
-        self.game = play(
-            self.g,
-            self.d,
-            non_saturating_with_logits if LOGITS[system] else non_saturating,
-            draw_real=lambda: next(self.drawn),
-            draw_noise=lambda: next(self.drawn),
-            turns=10**9,  # the harness decides when to stop
-        )
+        self.game = play(turn, turns=10**9)  # the harness decides when to stop
 
     def placed(self, params: Parameters) -> Parameters:
         """Params on this contender's device."""
@@ -41,13 +52,13 @@ class Minigan:
 
     def step(self, index: int) -> None:
         """One move of D, one of G."""
-        self.drawn = iter(self.batches[index % len(self.batches)])
+        self.drawn = self.batches[index % len(self.batches)]
         self.turn = next(self.game)  # whose losses are read when they are asked for: on a GPU that means to wait
 
     def answer(self) -> dict[str, np.ndarray]:
         """Both networks' numbers and the last losses."""
         turn = self.turn
-        losses = (turn.d_real + turn.d_fake, turn.g) if turn else (0.0, 0.0)
+        losses = (turn["d_loss"], turn["g_loss"]) if turn else (0.0, 0.0)
         G, D = ({name: to_host(a) for name, a in player.params.state_dict().items()} for player in (self.g, self.d))
         return answer(G, D, *losses)
 

@@ -40,9 +40,9 @@ class Sample:
     """draw from the moving average of G, if the run has one; --no-ema: from G itself"""
     candidates: int | None = None
     """draw so many, and keep the n that D finds most real"""
-    batch_statistics: bool | None = None
-    """whether batch norm looks at the samples that are drawn together, or at its running statistics; as the GAN has it,
-    if not given"""
+    batch_statistics: bool = True
+    """let batch norm look at the samples that are drawn together, where the GAN is one that does so;
+    --no-batch-statistics: at its running statistics"""
     device: Device = "cpu"
     """where to draw: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
     gan: Path | None = None
@@ -60,8 +60,8 @@ def sample(o: Sample) -> int:
         raise ValueError(f"candidates: expected at least n, {o.n}, got {o.candidates}")
     write = writer(o)
     trained = open_source(o)
-    if o.batch_statistics is not None:
-        trained = trained._replace(sampling=replace(trained.sampling, batch_statistics=o.batch_statistics))
+    if not o.batch_statistics:
+        trained = trained._replace(sampling=replace(trained.sampling, batch_statistics=False))
     rng, scores = np.random.default_rng(o.seed), {}
     if o.candidates is None:
         samples = to_host(trained.sample(rng, o.n))

@@ -68,9 +68,8 @@ def sampling(o: Options) -> Sampling:
 
 def d_loss(D: Player, x: Array, fake: Array) -> tuple[Array, Notes]:
     scores = D(concatenate([x, fake]))  # both in one pass: no image of this D feels another
-    on_real, on_fake = scores[: len(x)], scores[len(x) :]
-    real, generated = objective.probability(stop_gradient(scores)).reshape(2, -1)
-    return objective.d_loss(on_real, on_fake), {"on_real": real, "on_fake": generated}
+    p = objective.probability(stop_gradient(scores))
+    return objective.d_loss(scores[: len(x)], scores[len(x) :]), {"on_real": p[: len(x)], "on_fake": p[len(x) :]}
 
 
 def g_loss(G: Player, D: Player, z: Array) -> Array:

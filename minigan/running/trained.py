@@ -96,7 +96,7 @@ def open_run(
         turn, state = found
     if average and isinstance(state.get("average"), dict):
         state["G"] = state["average"].get("params")
-    return _trained(place.checkpoints, page, about["options"], turn, state, device)
+    return _trained(place.checkpoints, page, about["options"], turn, state, device, None)
 
 
 def open_weights(
@@ -115,7 +115,7 @@ def open_weights(
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, _page(path, name, gan), options, turn, {"G": weights}, device)
+    return _trained(path, _page(path, name, gan), options, turn, {"G": weights}, device, ["G"])
 
 
 def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleType:
@@ -129,21 +129,21 @@ def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleT
     return page
 
 
-def _trained(path: Path, page: ModuleType, plain: Any, turn: int, state: Any, device: Device) -> Trained:
+def _trained(
+    path: Path, page: ModuleType, plain: Any, turn: int, state: Any, device: Device, names: list[str] | None
+) -> Trained:
+    """Players of these names, or all that the page has, with the numbers of the state."""
     try:
         kind = getattr(page, "Options", Options)
         known = {"device": device} if "device" in kind.__dataclass_fields__ else {}
         options = options_from(kind, {**plain, **known})
         if hasattr(page, "networks") and hasattr(page, "sampling"):  # no data are needed
             rng, dtype, look = np.random.default_rng(0), getattr(options, "dtype", "float32"), page.sampling(options)
-            players = {
-                name: Player.create(network, rng, SGD, dtype, device, name)
-                for name, network in page.networks(options).items()
-                if name in state
-            }
+            networks = page.networks(options)
+            players = {name: Player.create(networks[name], rng, SGD, dtype, device, name) for name in names or networks}
         else:
             system = page.build(options)
-            look, players = system.sampling, {name: p for name, p in system.players.items() if name in state}
+            look, players = system.sampling, {name: system.players[name] for name in names or system.players}
         for name, player in players.items():
             player.params.load_state_dict(state[name])
     except (KeyError, ValueError, TypeError, AttributeError) as error:

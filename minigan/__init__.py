@@ -4,6 +4,9 @@ Reading order: arrays, parameters, autodiff, primitives/, layers, optimizers, ob
 and examples/toy_gaussian.py.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
+
 from minigan import initializers, metrics, objectives, optimizers, primitives
 from minigan.arrays import array_module, to_device, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
@@ -33,6 +36,9 @@ from minigan.parameters import Parameters
 from minigan.training import DivergedError, Player, play
 
 __version__ = "0.1.0"
+
+if find_spec("minigan.kernels"):  # last, for it stands in for what is above; without it all runs as it is written
+    import_module("minigan.kernels")
 
 __all__ = [
     "ELU",

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import kernels
 from minigan.arrays import Array, array_module, to_host
 from minigan.parameters import Parameters
 
@@ -33,8 +32,7 @@ def apply(network: Any, params: Parameters, x: Array, rows: int = 256, training:
         raise ValueError(f"x: expected at least one row, got shape {x.shape}")
     still = params.replaced(params)
     still.buffers = {name: buffer.copy() for name, buffer in params.buffers.items()}
-    with kernels.one_gradient(getattr(network, "convolves", False)):
-        made = [network(still, x[i : i + rows], training=training) for i in range(0, len(x), rows)]
+    made = [network(still, x[i : i + rows], training=training) for i in range(0, len(x), rows)]
     return made[0] if len(made) == 1 else array_module(made[0]).concatenate(made)
 
 

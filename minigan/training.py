@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import value_and_grad
 from minigan.diagnosis import first_not_finite
@@ -196,7 +195,6 @@ def _turns(
     d_step = value_and_grad(d_loss, has_aux=True, gather=False)  # only the optimizer reads it
     g_step = value_and_grad(g_loss, gather=False)
     d_rate, g_rate = D.optimizer.lr, G.optimizer.lr
-    pooled = any(getattr(player.network, "convolves", False) for player in (G, D))
     on_host, table = array_module(G.params.flat) is np, Table(G, D)
     try:
         for number in range(played + 1, turns + 1):
@@ -207,9 +205,8 @@ def _turns(
                 draw_real()
             for _ in range(0 if number % d_every else d_steps):
                 x, z = draw_real(), draw_noise()
-                with kernels.one_gradient(pooled):
-                    fake = G.network(G.params, z)  # plain numbers: D's step builds no graph through G
-                    (_, aux), gradient = d_step(D.params, D.network, objective, x, fake)
+                fake = G.network(G.params, z)  # plain numbers: D's step builds no graph through G
+                (_, aux), gradient = d_step(D.params, D.network, objective, x, fake)
                 turn._unread["d_real"], turn._unread["d_fake"], turn.on_real, turn.on_fake = aux
                 table.x, table.z = x, z
                 if on_host:
@@ -217,8 +214,7 @@ def _turns(
                 D.optimizer.step(gradient)
             for _ in range(0 if number % g_every else g_steps):
                 z = z if reuse_noise and z is not None else draw_noise()
-                with kernels.one_gradient(pooled):
-                    turn._unread["g"], gradient = g_step(G.params, G.network, D, objective, z)
+                turn._unread["g"], gradient = g_step(G.params, G.network, D, objective, z)
                 table.z = z
                 if on_host:
                     turn.check()

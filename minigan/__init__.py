@@ -37,9 +37,6 @@ from minigan.training import DivergedError, Player, play
 
 __version__ = "0.1.0"
 
-if find_spec("minigan.kernels"):  # last, for it stands in for what is above; without it all runs as it is written
-    import_module("minigan.kernels")
-
 __all__ = [
     "ELU",
     "SGD",
@@ -79,3 +76,6 @@ __all__ = [
     "to_host",
     "value_and_grad",
 ]
+
+if find_spec("minigan.kernels"):  # last, for it stands in for what is above; without it all runs as it is written
+    import_module("minigan.kernels")

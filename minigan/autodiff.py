@@ -147,7 +147,8 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
             bound = signature.bind(*args, **kwargs)  # a derivative is looked up by position
             bound.apply_defaults()
             return op(*bound.args)
-        values, argnums, parents, deeper, back = args, [], [], False, None
+        values: Any = args
+        argnums, parents, deeper, back = [], [], False, None
         if level >= 0:
             values = list(args)
             for i, a in enumerate(args):

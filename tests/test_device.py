@@ -18,7 +18,7 @@ import pytest
 
 from examples import dcgan as dcgan_example
 from examples import toy_gaussian
-from minigan import DivergedError, arrays, kernels, optimizers, primitives, running, training
+from minigan import DivergedError, arrays, faster, optimizers, primitives, running, training
 from minigan.__main__ import main
 from minigan.arrays import DeviceError, mixed_devices, to_device_of
 from minigan.autodiff import grad, value_and_grad
@@ -37,7 +37,7 @@ HOST = {"toy": "toy", "mnist_mlp": "mnist-mlp", "mnist_conv": "mnist-conv", "dcg
 def _cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device 'cuda' is the fake one, and the host computes with the plain code, whose bits it has to give."""
     monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
-    monkeypatch.setattr(kernels, "_switched_on", False)  # not plain(): tests below switch it by monkeypatch too
+    monkeypatch.setattr(faster, "switched_on", False)  # not plain(): tests below switch it by monkeypatch too
 
 
 def on_host(a: Any) -> np.ndarray:
@@ -378,7 +378,7 @@ w, w_there = np.ones((4, 3), np.float32), fake_cupy.asarray(np.ones((4, 3), np.f
 def test_host_and_device_arrays_in_one_operation_are_refused_by_name_and_it_says_how_to_move_them(
     call: Callable[[], Any], said: str, kernels_on: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_switched_on", kernels_on)
+    monkeypatch.setattr(faster, "switched_on", kernels_on)
     with pytest.raises(TypeError, match=said):
         call()
 
@@ -388,7 +388,7 @@ def test_host_and_device_arrays_in_one_operation_are_refused_by_name_and_it_says
 def test_a_batch_on_the_host_is_refused_by_a_network_on_the_device(
     name: str, kernels_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_switched_on", kernels_on)
+    monkeypatch.setattr(faster, "switched_on", kernels_on)
     host, device = build(name, tmp_path), build(name, tmp_path, device="cuda")
     with pytest.raises(TypeError, match=r"expected all arrays on one device, got .* on 'cpu' and .* on 'cuda'"):
         device.G.network(device.G.params, host.draw_noise())

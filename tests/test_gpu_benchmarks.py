@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from minigan.kernels.gpu import launch
 
 from benchmarks import __main__ as command_line
 from benchmarks import environment, gpu_profile, harness, layers, report, steps
@@ -31,7 +32,6 @@ from benchmarks.steps import Steps, flop
 from benchmarks.worker import timed
 from minigan import arrays
 from minigan.arrays import DeviceError
-from minigan.kernels.gpu import launch
 from tests.emulated_gpu import emulated
 from tests.fake_device import FakeArray, fake_cupy, watched
 

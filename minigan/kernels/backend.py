@@ -136,8 +136,8 @@ def _(
 def _(
     f: Activation | None,
     x: Array,
-    weight: Array | None,
-    bias: Array | None,
+    weight: Any,
+    bias: Any,
     running_mean: Array | None,
     running_var: Array | None,
     training: bool = True,
@@ -209,18 +209,22 @@ def _(dy: Array, taps: Pair, window: Window, size: Pair) -> Answer:
     return pooling.avg_pool2d_backward(dy, size, taps, window), None
 
 
-def _activation(operation: Callable[..., Any]) -> None:
-    @stand_in(operation, Array)
-    def _(x: Array, *settings: float) -> Answer:
-        f = elementwise.activation(operation, *settings)
-        if f is None or x.dtype.kind != "f":
-            return NotImplemented
-        y = elementwise.apply(x, f)
-        return y, lambda argnums, dy: (elementwise.times_slope(dy, y, f),)
+@stand_in(relu, Array)
+def _(x: Array) -> Answer:
+    return _activated(x, relu)
 
 
-for _operation in (relu, leaky_relu):
-    _activation(_operation)
+@stand_in(leaky_relu, Array)
+def _(x: Array, negative_slope: float = 0.01) -> Answer:
+    return _activated(x, leaky_relu, negative_slope)
+
+
+def _activated(x: Array, operation: Callable[..., Any], *settings: float) -> Answer:
+    f = elementwise.activation(operation, *settings)
+    if f is None or x.dtype.kind != "f":
+        return NotImplemented
+    y = elementwise.apply(x, f)
+    return y, lambda argnums, dy: (elementwise.times_slope(dy, y, f),)
 
 
 # --- A step of the optimizer, and what surrounds a gradient ---------------------------------------------------------

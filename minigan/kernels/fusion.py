@@ -103,14 +103,30 @@ def pooled(f: Operation, *settings: float) -> Operation:
     slope = _slope_of(f, *settings)
 
     @faster.stand_in(node, np.ndarray)
-    def _(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *sizes: Pair) -> Any:
-        window, _ = conv2d_places(x, weight, bias, *sizes)
+    def _(
+        x: np.ndarray,
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+    ) -> Any:
+        window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
+        if not _fits(x, weight, bias, window, slope):
+            return NotImplemented
         y, bits = pooled_convolution.conv2d_max_pool2d(x, weight, bias, window.padding, slope)
         if bits is None:  # NaN or infinity
             return NotImplemented
         return y, lambda argnums, dy: pooled_convolution.gradients(argnums, dy, bits, x, weight, window.padding, slope)
 
     return node
+
+
+def _fits(x: Any, weight: Any, bias: Any, window: Window, slope: float) -> bool:
+    for a in (x, weight) if bias is None else (x, weight, bias):
+        if type(a) is not np.ndarray or a.dtype.char not in "fd":
+            return False
+    return pooled_convolution.takes(x.shape, weight.shape, window, slope)
 
 
 def _slope_of(f: Operation, *settings: float) -> float:
@@ -163,15 +179,10 @@ class _Pooled:
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         if faster.switched_on:
             arguments = self.conv.arguments(p, x, path, training)
-            if self._fits(*map(stop_gradient, arguments[:3])):
+            x_now, weight, bias = map(stop_gradient, arguments[:3])
+            if _fits(x_now, weight, bias, self.conv.window, self.slope):
                 return self.operation(*arguments)
         return self.behind(p, self.conv(p, x, path, training), path, training)
-
-    def _fits(self, x: Any, weight: Any, bias: Any) -> bool:
-        for a in (x, weight) if bias is None else (x, weight, bias):
-            if type(a) is not np.ndarray or a.dtype.char not in "fd":
-                return False
-        return pooled_convolution.takes(x.shape, weight.shape, self.conv.window, self.slope)
 
 
 class _OnThePool:

@@ -174,16 +174,6 @@ def gradients(
     return tuple([results[i] for i in wanted])
 
 
-def taps(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Which z won, 2 ty + tx, for y of this shape (N, O, OH, OW)."""
-    N, O, OH, OW = shape
-    result = np.empty((N, OH, OW, O), np.intp)
-    for n in _tiles(N, OH * OW * O):
-        right_won, lower_won, _ = _of_tile(bits, n, OH * OW * O, (OH, n.stop - n.start, OW, O))
-        result[n] = (2 * lower_won + np.where(lower_won, right_won[1], right_won[0])).swapaxes(0, 1)
-    return channels_first(result)
-
-
 def _strips(x: np.ndarray, OW: int, kw: int, padding: Pair) -> np.ndarray:
     """x (n, H, W, C) -> (n, OW, H + 2p, (kw+1)*C): the columns 2ox ... 2ox + kw, zero outside of x."""
     if padding != (0, 0):

@@ -55,7 +55,9 @@ def batch_norm(
         ValueError: if shapes do not fit, or there is one number a channel in training.
     """
     check_batch_norm(x, weight, bias, running_mean, running_var, training)
-    mu, var, kept = running_mean, running_var, _kept(x)
+    mu: Array = running_mean
+    var: Array = running_var
+    kept = _kept(x)
     if training:
         axes = _all_but_channels(x)
         mu = x.mean(axes)
@@ -83,7 +85,9 @@ def _batch_norm_vjp(
 ) -> Callable[[Array], tuple[Array, ...]]:
     axes, kept = _all_but_channels(x), _kept(x)
     if not training:
-        mu, r = running_mean.reshape(kept) * 1.0, (running_var.reshape(kept) + eps) ** -0.5  # as they are now
+        mean_now: Array = running_mean
+        var_now: Array = running_var
+        mu, r = mean_now.reshape(kept).copy(), (var_now.reshape(kept) + eps) ** -0.5
 
     def statistics() -> tuple[Array, Array]:
         """x - mu and r; in training as functions of x, so that dx has a derivative in x too."""

@@ -148,9 +148,9 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
             bound.apply_defaults()
             return op(*bound.args)
         values: Any = args
-        argnums, parents, deeper, back = [], [], False, None
+        deeper, back = False, None
         if level >= 0:
-            values = list(args)
+            values, argnums, parents = list(args), [], []
             for i, a in enumerate(args):
                 if type(a) in _boxes:
                     if a._trace == level:
@@ -160,15 +160,12 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
                         parents.append(a._node)
                     deeper = deeper or type(values[i]) in _boxes
         try:  # costs nothing where nothing is raised
-            found = NotImplemented
-            if values and not deeper:
-                fast = stand_ins.get(type(values[0]))
-                if fast is not None and faster.switched_on:
-                    found = fast(*values, **kwargs)
-            if found is NotImplemented:
-                y = (op if deeper else f)(*values, **kwargs)
+            if deeper:
+                y = op(*values, **kwargs)
+            elif stand_ins:
+                y, back = faster.run(f, stand_ins, values, kwargs)
             else:
-                y, back = found
+                y = f(*values, **kwargs)
         except Exception as error:
             if not deeper:
                 _check_devices(f, signature, values, kwargs, error)
@@ -178,7 +175,7 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
         node_type = type(box._node)
         if back is None or node_type is not _TapeNode:  # one of HIPS autograd's own knows no other way back
             return type(box)(y, level, node_type(y, op, values, kwargs, argnums, parents))
-        return type(box)(y, level, node_type(y, op, values, kwargs, argnums, parents, back))
+        return type(box)(y, level, _TapeNode(y, op, values, kwargs, argnums, parents, back))
 
     stand_ins = faster.stand_ins(op)
     return op
@@ -239,16 +236,21 @@ class _TapeNode(VJPNode):
         if back is None:
             self.vjp = primitive_vjps[op](argnums, y, args, kwargs)
         else:
-
-            def vjp(dy: Array) -> tuple[Array, ...]:
-                dxs = back(argnums, dy) if type(dy) is type(y) else NotImplemented
-                return primitive_vjps[op](argnums, y, args, kwargs)(dy) if dxs is NotImplemented else dxs
-
-            self.vjp = vjp
+            self.vjp = _tried_first(back, y, op, args, kwargs, argnums)
         self.parents = parents
         self.grad = None
         self.tape = parents[0].tape
         self.tape.append(self)
+
+
+def _tried_first(back: Any, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any) -> Any:
+    """dy -> the gradients of the arguments at argnums, by `back`, else by the derivative of op."""
+
+    def vjp(dy: Array) -> tuple[Array, ...]:
+        dxs = back(argnums, dy) if type(dy) is type(y) else NotImplemented
+        return primitive_vjps[op](argnums, y, args, kwargs)(dy) if dxs is NotImplemented else dxs
+
+    return vjp
 
 
 def _leaf(tape: list[_TapeNode]) -> _TapeNode:

@@ -74,7 +74,7 @@ def value_and_grad(
                 trace_stack.top -= 1
             value, aux = result if has_aux else (result, None)
             value = _sweep_from(value, level, tape)
-            values = [_gradient_of(leaf) for leaf in leaves]
+            values = [_zeros_like(leaf) if leaf._node.grad is None else leaf._node.grad for leaf in leaves]
             gradient = _rebuilt(params, arrays, values) if gather else dict(zip(arrays, values, strict=True))
         return ((value, _untraced(aux, level)) if has_aux else value), gradient
 
@@ -280,9 +280,9 @@ def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
     return value._value
 
 
-def _gradient_of(leaf: Traced) -> Array:
-    dx = leaf._node.grad
-    return array_module(getval(leaf)).zeros_like(getval(leaf)) if dx is None else dx
+def _zeros_like(leaf: Traced) -> Array:
+    number = getval(leaf)
+    return array_module(number).zeros_like(number)
 
 
 def _rebuilt(params: Any, arrays: Mapping[str, Array], values: list[Any]) -> Any:

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from minigan import (
-    diagnosis,
     SGD,
     Adam,
     BatchNorm1d,
@@ -27,7 +26,7 @@ from minigan import (
     Sigmoid,
     Tanh,
     Turn,
-    game,
+    diagnosis,
     grad,
     objectives,
     play,

@@ -11,7 +11,6 @@ from PIL import Image
 from minigan.__main__ import main
 from minigan.data.digits import digits
 from minigan.gans import gan_of
-from minigan.running import open_run
 from minigan.running.records import read_records
 from tests.small_systems import files
 

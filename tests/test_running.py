@@ -537,8 +537,8 @@ def test_without_tensorboardx_a_live_view_is_refused_by_name(tmp_path: Path, mon
         train(build("toy", tmp_path), Run(tmp_path / "run", tensorboard=True))
 
 
+@pytest.mark.needs("tensorboardX")
 def test_a_live_view_has_scalars_and_images(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX")
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, stop_after=12, log_every=3))
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, resume=True))
     events = b"".join(path.read_bytes() for path in (tmp_path / "run" / "live").iterdir())

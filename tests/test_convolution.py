@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 from minigan import kernels, value_and_grad
@@ -199,7 +199,10 @@ def test_convolutions_with_an_activation_equal_the_plain_code(
         return P.sum(y * dy), y
 
     if transposed:
-        assume(min(w.transposed_size(dy.shape[2:], kernel, (0, 0))) >= 1)
+        try:
+            w.transposed_size(dy.shape[2:], kernel, (0, 0))
+        except ValueError:  # nothing is left of the output
+            reject()
         arrays.pop("x")
     elif f is not None and dtype == np.float32 and f.f is not tanh:  # a sum may fall on either side of the kink
         z = P.conv2d(*(a.astype(np.float64) for a in arrays.values()), *w)

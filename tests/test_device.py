@@ -173,7 +173,7 @@ def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_
 
 
 @every_system
-@pytest.mark.parametrize("devices", [("cuda", "cpu", "cuda"), ("cpu", "cuda", "cpu")], ids="-".join)
+@pytest.mark.parametrize("devices", [("cuda", "cpu", "cuda"), pytest.param(("cpu", "cuda", "cpu"), marks=pytest.mark.slow)], ids="-".join)
 def test_a_run_may_go_on_on_another_device(name: str, devices: tuple[str, ...], tmp_path: Path) -> None:
     train(build(name, tmp_path), Run(tmp_path / "whole", **RUN))
     for i, (device, stop) in enumerate(zip(devices, (5, 13, None), strict=True)):
@@ -415,6 +415,7 @@ def test_tf32_is_off_unless_it_is_asked_for(name: str, tmp_path: Path) -> None:
         assert fake_cupy.precision.tf32 == (tf32, tf32)
 
 
+@pytest.mark.slow
 def test_the_other_commands_switch_it_too(tmp_path: Path) -> None:
     train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
     weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]

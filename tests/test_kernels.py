@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan import kernels, objectives, training, value_and_grad
@@ -33,6 +33,7 @@ from minigan.primitives.elementwise import (
 )
 from minigan.primitives.linear import linear, linear_activation
 from tests.fake_device import fake_cupy
+from tests.memory import examples
 
 ACTIVATIONS = {
     "relu": Activation(relu, relu_slope),
@@ -47,7 +48,7 @@ ACTIVATIONS = {
 }
 WITH_KERNELS = [name for name, activation in ACTIVATIONS.items() if activation.kernel]
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = examples(60)
 
 
 class Layer(NamedTuple):

@@ -144,7 +144,7 @@ def test_a_run_that_stopped_and_went_on_leaves_the_same_bytes(name: str, tmp_pat
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", "dcgan"])
+@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", pytest.param("dcgan", marks=pytest.mark.slow)])
 def test_twice_as_many_epochs_are_the_same_in_one_run_or_in_two(name: str, tmp_path: Path) -> None:
     run = Run(tmp_path / "whole", keep=1, gif=False)  # an older checkpoint would say that there are to be 2 epochs
     train(build(name, tmp_path), run)
@@ -221,6 +221,7 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(tmp_path: Path) -> None:
     system = build("dcgan", tmp_path, epochs=EPOCHS)
     train(system, Run(tmp_path / "whole", checkpoint_every=1, log_every=1, sample_every=5, gif=False))

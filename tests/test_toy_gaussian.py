@@ -21,7 +21,7 @@ def run(arguments: list[str], tmp_path: Path) -> int:
     return example.main([*arguments, "--output", str(tmp_path / "toy.png")])
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_the_default_preset_learns_the_gaussian(seed: int) -> None:
     o = replace(example.PRESETS["default"], seed=seed)
     players = example.make_players(o)
@@ -81,7 +81,12 @@ def test_an_animation_has_a_frame_for_each_look(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preprocess", ["raw", "variances", "diffs", "moments", "pointwise"])
 @pytest.mark.parametrize(
-    "flags", [[], ["--logits"], ["--objective", "saturating"]], ids=["plain", "logits", "saturating"]
+    "flags",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(["--logits"], id="logits", marks=pytest.mark.slow),
+        pytest.param(["--objective", "saturating"], id="saturating", marks=pytest.mark.slow),
+    ],
 )
 def test_every_preprocess_and_objective_runs(preprocess: str, flags: list[str], tmp_path: Path) -> None:
     arguments = ["--preprocess", preprocess, "--rows", "2", "--minibatch", "16", "--json", *flags]

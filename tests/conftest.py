@@ -1,4 +1,4 @@
-"""What holds for all tests: interrupts interrupt, and what cannot run here or takes long is left out, in a line each."""
+"""What holds for all tests: interrupts interrupt; what takes long or cannot run here is left out, in a line each."""
 
 from __future__ import annotations
 

@@ -321,7 +321,9 @@ def test_a_manifest_that_fits_but_is_not_minigans_is_refused(tmp_path: Path, cha
 
 @pytest.mark.parametrize("rounds", [250, pytest.param(1_250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("signed", [False, True])
-def test_nothing_but_the_documented_error_comes_of_mutated_checkpoints(tmp_path: Path, signed: bool, rounds: int) -> None:
+def test_nothing_but_the_documented_error_comes_of_mutated_checkpoints(
+    tmp_path: Path, signed: bool, rounds: int
+) -> None:
     rng, folder, refused = np.random.default_rng(signed), tmp_path / "c", 0
     save(folder, training())
     wholes = {path: path.read_bytes() for path in sorted(folder.iterdir())}

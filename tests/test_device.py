@@ -173,7 +173,9 @@ def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_
 
 
 @every_system
-@pytest.mark.parametrize("devices", [("cuda", "cpu", "cuda"), pytest.param(("cpu", "cuda", "cpu"), marks=pytest.mark.slow)], ids="-".join)
+@pytest.mark.parametrize(
+    "devices", [("cuda", "cpu", "cuda"), pytest.param(("cpu", "cuda", "cpu"), marks=pytest.mark.slow)], ids="-".join
+)
 def test_a_run_may_go_on_on_another_device(name: str, devices: tuple[str, ...], tmp_path: Path) -> None:
     train(build(name, tmp_path), Run(tmp_path / "whole", **RUN))
     for i, (device, stop) in enumerate(zip(devices, (5, 13, None), strict=True)):

@@ -27,7 +27,9 @@ def run(*arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "digits_drawn"), [("mnist_mlp", 4), pytest.param("mnist_conv", 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "digits_drawn"), [("mnist_mlp", 4), pytest.param("mnist_conv", 2, marks=pytest.mark.slow)]
+)
 def test_an_example_learns_from_glyphs_and_says_where_everything_is(
     name: str, digits_drawn: int, tmp_path: Path
 ) -> None:

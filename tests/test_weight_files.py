@@ -255,7 +255,9 @@ def test_a_header_that_asks_for_more_than_the_file_has_is_refused(tmp_path: Path
 
 @pytest.mark.parametrize("rounds", [400, pytest.param(2_500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["safetensors", "npz", "compressed npz"])
-def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(tmp_path: Path, kind: str, rounds: int) -> None:
+def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(
+    tmp_path: Path, kind: str, rounds: int
+) -> None:
     rng = np.random.default_rng(len(kind))
     arrays = {"0.weight": rng.normal(size=(3, 2)), "0.bias": np.float32([1, 2]), "t": np.array(5), "on": np.array(True)}
     path = tmp_path / f"w.{kind.rsplit(maxsplit=1)[-1]}"

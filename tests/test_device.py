@@ -58,6 +58,7 @@ class Counted:
         return self.draw()
 
 
+@pytest.mark.bits
 @every_system
 def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_bits(name: str, tmp_path: Path) -> None:
     expected, system = build(name, tmp_path), build(name, tmp_path, device="cuda")
@@ -89,6 +90,7 @@ def test_batches_and_noise_go_the_way_beside_the_computation(
         arrays.to_device(np.ones(2), "cuda")
 
 
+@pytest.mark.bits
 @every_system
 def test_a_loss_is_the_hosts_and_is_waited_for_once(name: str, tmp_path: Path) -> None:
     losses = [(t.d_real, t.d_fake, t.g) for t in islice(build(name, tmp_path).turns(), 4)]
@@ -163,6 +165,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 RUN = {"sample_every": 10, "log_every": 5, "checkpoint_every": 6}
 
 
+@pytest.mark.bits
 @every_system
 def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
@@ -172,6 +175,7 @@ def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_
     assert_same_run(tmp_path / "cuda", tmp_path / "cpu")
 
 
+@pytest.mark.bits
 @every_system
 @pytest.mark.parametrize(
     "devices", [("cuda", "cpu", "cuda"), pytest.param(("cpu", "cuda", "cpu"), marks=pytest.mark.slow)], ids="-".join
@@ -238,6 +242,7 @@ def test_an_array_is_moved_to_another_ones_device_only_if_it_is_not_there() -> N
 # --- Samples ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @every_system
 def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> None:
     train(build(name, tmp_path, device="cuda"), Run(tmp_path / "run", **RUN))
@@ -253,6 +258,7 @@ def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> 
     assert type(weights.g.flat) is FakeArray
 
 
+@pytest.mark.bits
 def test_the_command_samples_on_the_device(tmp_path: Path) -> None:
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", **RUN))
     for device in ("cpu", "cuda"):
@@ -264,6 +270,7 @@ def test_the_command_samples_on_the_device(tmp_path: Path) -> None:
     assert files(tmp_path / "cpu") == files(tmp_path / "cuda")
 
 
+@pytest.mark.bits
 def test_the_best_are_generated_on_the_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
     said = []
@@ -277,6 +284,7 @@ def test_the_best_are_generated_on_the_device(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "cpu.png").read_bytes() == (tmp_path / "cuda.png").read_bytes()
 
 
+@pytest.mark.bits
 def test_the_toy_on_one_page_has_the_same_figures_on_the_device(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

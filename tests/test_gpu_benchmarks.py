@@ -292,6 +292,7 @@ def contenders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             del sys.modules[name]
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["Cupy", "Tf32"])
 def test_steps_on_cupy_give_the_numbers_of_the_plain_code_and_do_not_wait(name: str, contenders: Any) -> None:
     arguments: Any = {"system": "conv28", "batch": 2}
@@ -332,6 +333,7 @@ def test_contenders_of_the_kernels_run_through_them(name: str, contenders: Any) 
     np.testing.assert_allclose(one.answer()["result"], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("layer", "operation"),
     [

@@ -123,6 +123,7 @@ def test_a_layer_shared_by_the_pool_equals_the_plain_code(layer: Layer) -> None:
         _assert_twins(layer, None)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("N", [64, 66])
 def test_a_large_layer_is_exact_on_any_number_of_threads(N: int, dtype: Any) -> None:

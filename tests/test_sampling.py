@@ -8,6 +8,7 @@ import pytest
 from minigan import BatchNorm1d, Linear, Sequential, sampling
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("training", [False, True])
 def test_applying_a_network_leaves_its_running_statistics_alone(training: bool) -> None:
     network = Sequential(Linear(3, 4), BatchNorm1d(4))
@@ -19,6 +20,7 @@ def test_applying_a_network_leaves_its_running_statistics_alone(training: bool) 
     np.testing.assert_array_equal(y, network(p.copy(), x, training=training))
 
 
+@pytest.mark.bits
 def test_many_rows_go_through_in_parts_of_so_many() -> None:
     network = Sequential(Linear(3, 4), BatchNorm1d(4))
     p, x = network.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(7, 3)).astype(np.float32)

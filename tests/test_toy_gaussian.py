@@ -55,6 +55,7 @@ def test_json_is_one_line_with_the_final_figures(tmp_path: Path, capsys: pytest.
     assert (figures["steps"], figures["seed"]) == (6, 5)
 
 
+@pytest.mark.bits
 def test_one_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for seed in ("3", "3", "4"):
@@ -64,6 +65,7 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, capsy
     assert lines[0] != lines[2]
 
 
+@pytest.mark.bits
 def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
     o = replace(example.PRESETS["default"], epochs=12, print_every=1, animate=tmp_path / "toy.gif", progress=False)
     watched, alone = example.make_players(o), example.make_players(o)

@@ -76,6 +76,7 @@ def run(seed, turns=20, **settings):
     return losses, G.params.flat, D.params.flat
 
 
+@pytest.mark.bits
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
     losses, g, d = run(seed=1)
     again, g_again, d_again = run(seed=1)
@@ -275,6 +276,7 @@ def test_after_an_error_while_drawing_it_comes_through_and_both_rates_are_what_t
     assert (G.optimizer.lr, D.optimizer.lr) == (0.1, 0.2)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("optimizer", [Adam, SGD])
 def test_a_game_left_by_break_and_taken_up_again_gives_the_bits_of_one_never_left(optimizer):
     (G, D), (G_whole, D_whole) = players(optimizer=optimizer), players(optimizer=optimizer)
@@ -391,6 +393,7 @@ def test_a_turn_shows_ds_scores_of_its_last_step():
     assert type(turn.on_real) is np.ndarray
 
 
+@pytest.mark.bits
 def test_a_game_that_goes_on_with_turns_already_played_is_the_game_played_in_one():
     whole, g_whole, d_whole = run(3, 8, schedule=linear_decay, g_every=2)
     G, D = players(3)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PARITY = Path(__file__).parent / "parity"  # files that import PyTorch at their top
-DURATION = "about two minutes on two cores"  # of `python -m pytest`, without PyTorch
+DURATION = "about two minutes on two cores"  # of `python -m pytest`
 REASONS = {
     "slow": "take long: python -m pytest -m slow",
     "torch": "compare with PyTorch, which is not installed: python -m pip install -e '.[parity]'",

@@ -14,13 +14,13 @@ import pytest
 PARITY = Path(__file__).parent / "parity"  # files that import PyTorch at their top
 DURATION = "about two minutes on two cores"  # of `python -m pytest`
 REASONS = {
-    "slow": "take long: python -m pytest -m slow",
-    "torch": "compare with PyTorch, which is not installed: python -m pip install -e '.[parity]'",
-    "cupy": "need CuPy, which is not installed: python -m pip install -e '.[cuda12]'",
-    "tensorboard": "read events back with TensorBoard, which is not installed: python -m pip install tensorboard",
-    "tensorboardX": "write events, and tensorboardX is not installed: python -m pip install -e '.[tensorboard]'",
+    "slow": "slow (python -m pytest -m slow)",
+    "torch": "need PyTorch (python -m pip install -e '.[parity]')",
+    "cupy": "need CuPy (python -m pip install -e '.[cuda12]')",
+    "tensorboard": "need TensorBoard (python -m pip install tensorboard)",
+    "tensorboardX": "need tensorboardX (python -m pip install -e '.[tensorboard]')",
 }
-_left_out = pytest.StashKey[Counter]()
+_left_out = pytest.StashKey[dict[str, Counter[str]]]()  # reason -> how many tests, and files that were not even read
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +40,7 @@ def missing(package: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_left_out] = Counter()
+    config.stash[_left_out] = {reason: Counter() for reason in REASONS}
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -51,7 +51,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     if collection_path.parent != PARITY or not collection_path.name.startswith("test_") or not missing("torch"):
         return None
-    config.stash[_left_out]["torch", "files"] += 1
+    config.stash[_left_out]["torch"]["files"] += 1
     return True
 
 
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         lacks = next(filter(missing, needed(item)), None)
         if lacks:
-            config.stash[_left_out][lacks, "tests"] += 1
+            config.stash[_left_out][lacks]["tests"] += 1
         (without if lacks else kept).append(item)
     if without:
         config.hook.pytest_deselected(items=without)
@@ -72,14 +72,15 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
         options = item.config.option
         if options.markexpr == "not slow" and not options.keyword and item.get_closest_marker("slow"):
-            item.config.stash[_left_out]["slow", "tests"] += 1
+            item.config.stash[_left_out]["slow"]["tests"] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[_left_out]:
+    left_out = {reason: counts for reason, counts in config.stash[_left_out].items() if counts}
+    if left_out:
         terminalreporter.section("left out")
-        for (reason, what), n in config.stash[_left_out].items():
-            terminalreporter.line(f"{n} {what} {REASONS[reason]}")
+        for reason, counts in left_out.items():
+            terminalreporter.line(f"{REASONS[reason]}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
 
 
 def needed(item: pytest.Item) -> set[str]:

@@ -80,6 +80,7 @@ def test_a_nested_network_computes_what_its_layers_compute() -> None:
     np.testing.assert_allclose(nested(p, x), expected, rtol=1e-13)
 
 
+@pytest.mark.bits
 def test_a_network_is_called_under_the_path_where_its_numbers_are() -> None:
     inner, outer = Sequential(Linear(2, 3), Tanh()), Sequential({"deep": Sequential(Linear(2, 3), Tanh())})
     p = outer.init(np.random.default_rng(0))
@@ -109,6 +110,7 @@ def test_descriptions_read_as_they_were_written() -> None:
 # Joined layers
 
 
+@pytest.mark.bits
 @every_activation
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", [(3, 4), (1, 4), (3, 1)])
@@ -285,6 +287,7 @@ IMAGE_LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.bits
 @every_activation
 @pytest.mark.parametrize(("layer", "shape"), IMAGE_LAYERS, ids=repr)
 @pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])

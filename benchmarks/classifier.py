@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from minigan import Adam, Parameters, kernels, value_and_grad
+from minigan import Adam, Parameters, value_and_grad
 from minigan.data.idx import read_idx
 from minigan.files.weights import load_weights, save_weights
 from minigan.networks import lenet
@@ -75,8 +75,7 @@ def train(real: Images, epochs: int, batch: int, lr: float, rng: np.random.Gener
             adam.lr = lr * cosine_decay((epoch + step / steps) / epochs)
             rows = order[step * batch : (step + 1) * batch]
             x = shifted[rows, *rng.integers(0, 2 * SHIFT + 1, (2, batch))][:, None]
-            with kernels.one_gradient(pooled=net.convolves):
-                _, gradient = loss_and_grad(p, x, real.labels[rows])
+            _, gradient = loss_and_grad(p, x, real.labels[rows])
             adam.step(gradient)
     return p
 

@@ -1,7 +1,8 @@
-"""Draw the pictures of the README and the docs:  python -m docs.draw"""
+"""Draw the pictures of the README and the docs:  python -m docs.draw [toy] [objectives] [own_gan]"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from matplotlib.figure import Figure
 
 from examples.toy_gaussian import main as toy_gaussian
 from minigan import grad, objectives
+from minigan.gans import gan_of
 from minigan.objectives import Objective
 from minigan.pictures.figures import FAKE, GREY, REAL
+from minigan.pictures.sheets import save_picture
 from minigan.primitives import sum as total
 
 HERE = Path(__file__).parent
@@ -46,6 +49,37 @@ def slopes_of_the_generator_losses() -> Figure:
     return figure
 
 
+def samples_of_the_worked_examples() -> None:
+    """Train the GANs of own_gan/ and put a sheet of each beside the others."""
+    sheets = []
+    for name, count in COUNTS.items():
+        page = gan_of(HERE / "own_gan" / f"{name}.py")
+        system = page.build(page.Options())
+        for _ in system.play():
+            pass
+        picture = system.sampling.picture(system.samples(system.sampling.noise(np.random.default_rng(0), count)))
+        sheets.append(picture if picture.ndim == 3 else picture[:, :, None].repeat(3, 2))
+    wide = np.full((HEIGHT, sum(sheet.shape[1] + GAP for sheet in sheets) - GAP, 3), 200, np.uint8)
+    left = 0
+    for sheet in sheets:
+        wide[: len(sheet), left : left + sheet.shape[1]] = sheet[:HEIGHT]
+        left += sheet.shape[1] + GAP
+    save_picture(HERE / "own_gan" / "samples.png", wide)
+
+
+HEIGHT, GAP = 240, 8  # pixels
+COUNTS = {"labels": 40, "ring": 1000, "two_generators": 1000, "tokens": 15}
+
+
+def main(wanted: list[str]) -> None:
+    """Draw what is named, or everything."""
+    if not wanted or "objectives" in wanted:
+        slopes_of_the_generator_losses().savefig(HERE / "objectives.png", dpi=110)
+    if not wanted or "toy" in wanted:
+        toy_gaussian(["--output", str(HERE / "toy_gaussian.png")])
+    if not wanted or "own_gan" in wanted:
+        samples_of_the_worked_examples()
+
+
 if __name__ == "__main__":
-    slopes_of_the_generator_losses().savefig(HERE / "objectives.png", dpi=110)
-    toy_gaussian(["--output", str(HERE / "toy_gaussian.png")])
+    main(sys.argv[1:])

@@ -22,16 +22,17 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autograd.core import VJPNode, primitive_vjps
 from autograd.tracer import Box, getval, trace_stack
 
+from minigan import faster
 from minigan.arrays import Array, array_module, mixed_devices
 from minigan.parameters import Parameters
 
-__all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad"]
+__all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad", "vjp_of"]
 
 
 def value_and_grad(
@@ -46,8 +47,10 @@ def value_and_grad(
         loss: returns a scalar, shape (); with has_aux, a pair of that scalar and anything else (logs, scores), which
             is handed back without tracing: ((loss, aux), gradient).
         gather: whether the gradient of Parameters is gathered into Parameters of its own, whose `flat` is all of it in
-            a row. If not, it is a plain dict of arrays as they came out of the sweep, which saves the copy of a large
-            network's gradient; they may share memory, so they are for reading only. Optimizers take either.
+            a row. If not, it is a dict of the arrays as they came out of the sweep: nothing is copied, they may share
+            memory, and they are for reading only. Optimizers take either.
+
+    What the loss reads must not be written to until the gradient is there: the tape holds arrays, not copies.
 
     params: a float array, Parameters, or a dict of float arrays. The gradient has the same kind and names; an array
     that the loss does not read gets zeros. Gradients nest to any order.
@@ -62,7 +65,7 @@ def value_and_grad(
         _check_float(params)
         arrays = params if isinstance(params, dict) else {"": params}
         tape: list[_TapeNode] = []
-        with _tracing:  # HIPS keeps one stack of trace levels for the whole process: one thread at a time
+        with faster.one_gradient(arrays.values()), _tracing:  # HIPS has one stack of levels: one thread at a time
             level = trace_stack.top = trace_stack.top + 1
             try:
                 leaves = [Traced(a, level, _leaf(tape)) for a in arrays.values()]
@@ -71,7 +74,7 @@ def value_and_grad(
                 trace_stack.top -= 1
             value, aux = result if has_aux else (result, None)
             value = _sweep_from(value, level, tape)
-            values = [_gradient_of(leaf) for leaf in leaves]
+            values = [_zeros_like(leaf) if leaf._node.grad is None else leaf._node.grad for leaf in leaves]
             gradient = _rebuilt(params, arrays, values) if gather else dict(zip(arrays, values, strict=True))
         return ((value, _untraced(aux, level)) if has_aux else value), gradient
 
@@ -128,13 +131,14 @@ Traced.register(Traced)  # a box around a box (a gradient inside a loss) is a Tr
 def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
     """Make the array function f an operation that gradients can see through. Its derivative is given by defvjp.
 
-    f itself only ever meets plain arrays. If gradients are nested, the innermost traced arguments are peeled off
-    first and the call repeats one level below, so that each level records the operation on its own tape.
+    f itself only ever meets plain arrays, and where somebody is faster than f (faster.py), not even those. If gradients
+    are nested, the innermost traced arguments are peeled off first and the call repeats one level below, so that each
+    level records the operation on its own tape.
     """
     signature = inspect.signature(f)
 
     @functools.wraps(f)
-    def op(*args: Any, **kwargs: Any) -> Array:
+    def op(*args: Any, **kwargs: Any) -> Array:  # noqa: PLR0912  in one piece: a call takes as long as a small product
         level = -1
         for a in args:
             if type(a) in _boxes and a._trace > level:
@@ -143,29 +147,37 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
             bound = signature.bind(*args, **kwargs)  # a derivative is looked up by position
             bound.apply_defaults()
             return op(*bound.args)
-        if level < 0:
-            try:  # costs nothing where nothing is raised
-                return f(*args, **kwargs)
-            except Exception as error:
-                _check_devices(f, signature, args, kwargs, error)
-                raise
-        values, argnums, parents, deeper = list(args), [], [], False
-        for i, a in enumerate(args):
-            if type(a) in _boxes:
-                if a._trace == level:
-                    box = a
-                    values[i] = a._value
-                    argnums.append(i)
-                    parents.append(a._node)
-                deeper = deeper or type(values[i]) in _boxes
-        try:
-            y = (op if deeper else f)(*values, **kwargs)
+        values: Any = args
+        deeper, back = False, None
+        if level >= 0:
+            values, argnums, parents = list(args), [], []
+            for i, a in enumerate(args):
+                if type(a) in _boxes:
+                    if a._trace == level:
+                        box = a
+                        values[i] = a._value
+                        argnums.append(i)
+                        parents.append(a._node)
+                    deeper = deeper or type(values[i]) in _boxes
+        try:  # costs nothing where nothing is raised
+            if deeper:
+                y = op(*values, **kwargs)
+            elif stand_ins:
+                y, back = faster.run(f, stand_ins, values, kwargs)
+            else:
+                y = f(*values, **kwargs)
         except Exception as error:
             if not deeper:
                 _check_devices(f, signature, values, kwargs, error)
             raise
-        return type(box)(y, level, type(box._node)(y, op, values, kwargs, argnums, parents))
+        if level < 0:
+            return y
+        node_type = type(box._node)
+        if back is None or node_type is not _TapeNode:  # one of HIPS autograd's own knows no other way back
+            return type(box)(y, level, node_type(y, op, values, kwargs, argnums, parents))
+        return type(box)(y, level, _TapeNode(y, op, values, kwargs, argnums, parents, back))
 
+    stand_ins = faster.stand_ins(op)
     return op
 
 
@@ -197,24 +209,48 @@ def defvjp_joint(op: Callable[..., Array], maker: Callable[..., Any]) -> None:
     primitive_vjps[op] = lambda argnums, y, args, kwargs: maker(argnums, y, *args, **kwargs)
 
 
+def vjp_of(
+    op: Any, argnums: Sequence[int], y: Array, *args: Any, **kwargs: Any
+) -> Callable[[Array], tuple[Array, ...]]:
+    """The derivative that op was given, at y = op(*args, **kwargs): dy -> the gradients of the arguments at argnums."""
+    return primitive_vjps[op](argnums, y, args, kwargs)
+
+
 _boxes = Box.types
 _tracing = threading.RLock()
 
 
 class _TapeNode(VJPNode):
-    """One operation on the tape. HIPS makes each new node of its parents' class, so leaves of it are enough."""
+    """One operation on the tape. HIPS makes each new node of its parents' class, so leaves of it are enough.
+
+    Where y comes with a way back of its own, that is tried first, and the derivative of op is not even made unless dy
+    is traced or `back` declines.
+    """
 
     __slots__ = ("grad", "tape")  # beside VJPNode's parents and vjp
 
     parents: Any
     vjp: Any
 
-    def __init__(self, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any, parents: Any) -> None:
-        self.vjp = primitive_vjps[op](argnums, y, args, kwargs)
+    def __init__(self, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any, parents: Any, back: Any = None) -> None:
+        if back is None:
+            self.vjp = primitive_vjps[op](argnums, y, args, kwargs)
+        else:
+            self.vjp = _tried_first(back, y, op, args, kwargs, argnums)
         self.parents = parents
         self.grad = None
         self.tape = parents[0].tape
         self.tape.append(self)
+
+
+def _tried_first(back: Any, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any) -> Any:
+    """dy -> the gradients of the arguments at argnums, by `back`, else by the derivative of op."""
+
+    def vjp(dy: Array) -> tuple[Array, ...]:
+        dxs = back(argnums, dy) if type(dy) is type(y) else NotImplemented
+        return primitive_vjps[op](argnums, y, args, kwargs)(dy) if dxs is NotImplemented else dxs
+
+    return vjp
 
 
 def _leaf(tape: list[_TapeNode]) -> _TapeNode:
@@ -244,9 +280,9 @@ def _sweep_from(value: Any, level: int, tape: list[_TapeNode]) -> Any:
     return value._value
 
 
-def _gradient_of(leaf: Traced) -> Array:
-    dx = leaf._node.grad
-    return array_module(getval(leaf)).zeros_like(getval(leaf)) if dx is None else dx
+def _zeros_like(leaf: Traced) -> Array:
+    number = getval(leaf)
+    return array_module(number).zeros_like(number)
 
 
 def _rebuilt(params: Any, arrays: Mapping[str, Array], values: list[Any]) -> Any:

@@ -20,19 +20,16 @@ Read next: networks/mlp.py and gans/mnist_mlp.py, a whole GAN on one page.
 
 from __future__ import annotations
 
-import inspect
 import math
-import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigan.arrays import Array, Device, finite, on_host
-from minigan.autodiff import stop_gradient, value_and_grad
-from minigan.layers import Sequential
+from minigan.autodiff import value_and_grad
+from minigan.diagnosis import argument_names, first_not_finite, remember
 from minigan.parameters import Parameters
 
 Notes = dict[str, Any]
@@ -56,13 +53,14 @@ class Player:
         ValueError: if the optimizer moves other numbers than params.
     """
 
-    __slots__ = ("__weakref__", "name", "network", "optimizer", "params", "training")
+    __slots__ = ("__weakref__", "name", "network", "optimizer", "params", "training", "watch")
 
     def __init__(self, network: Any, params: Parameters, optimizer: Any, name: str = "") -> None:
         if getattr(optimizer, "params", params) is not params:
             raise ValueError("optimizer: expected one that moves this player's params, got one of other numbers")
         self.network, self.params, self.optimizer, self.name = network, params, optimizer, name
         self.training = True
+        self.watch: Any = None  # runs the network in its place, with an eye on every layer; see diagnosis.py
 
     @classmethod
     def create(
@@ -150,7 +148,7 @@ class Player:
             training: what is meant where a call does not say it.
         """
         params = self.params if params is None else params
-        twin = self._with(_kept_apart(params))
+        twin = self._with(params.with_own_buffers())
         twin.training = training
         return twin
 
@@ -158,16 +156,18 @@ class Player:
         if isinstance(network, Mapping):
             raise TypeError(f"this player has several networks: call one of them, player[{next(iter(network))!r}](x)")
         x = inputs[0] if len(inputs) == 1 else inputs
-        params = self.params if record else _kept_apart(self.params)
-        y = network(params, x, path, self.training if training is None else training)
+        training = self.training if training is None else training
+        if self.watch is not None:
+            return self.watch(network, path, x, training)
+        y = network(self.params if record else self.params.with_own_buffers(), x, path, training)
         if self.params.flat is not None:  # else a gradient is being taken
-            _remember(y, self, network, path, x)
+            remember(y, self, network, path, x)
         return y
 
     def _with(self, params: Parameters) -> Player:
         twin: Player = Player.__new__(Player)
         twin.network, twin.params, twin.optimizer = self.network, params, None
-        twin.name, twin.training = self.name, self.training
+        twin.name, twin.training, twin.watch = self.name, self.training, None
         return twin
 
     def __repr__(self) -> str:
@@ -270,16 +270,6 @@ def _name(loss: Callable[..., Any]) -> str:
     return getattr(loss, "__name__", "loss")
 
 
-def _kept_apart(params: Parameters) -> Parameters:
-    """The same numbers with buffers of their own, which then may move unseen."""
-    apart = params.replaced(params)
-    apart.buffers = {name: b.copy() for name, b in params.buffers.items()}
-    return apart
-
-
-# --- Where numbers stop being finite: asked only after a loss came out as NaN or infinite, so it may take its time ----
-
-
 class DivergedError(ArithmeticError):
     """A loss became NaN or infinite.
 
@@ -294,10 +284,9 @@ class DivergedError(ArithmeticError):
     def __init__(
         self, player: Player, note: str, value: float, loss: Callable[..., Any], rest: tuple[Any, ...]
     ) -> None:
-        names = _arguments(loss, len(rest) + 1)
         self.turn: int | None = None
-        self.player, self.note, self.value = player.name or names[0], note, value
-        self.where = _first_not_finite(loss, names, (player, *rest))
+        self.player, self.note, self.value = player.name or argument_names(loss, 1)[0], note, value
+        self.where = first_not_finite(loss, (player, *rest))
         super().__init__(note)
 
     def __str__(self) -> str:
@@ -321,99 +310,3 @@ class _Unread:
         if not math.isfinite(value):
             raise DivergedError(self.player, _name(self.loss), value, self.loss, self.rest)
         return value
-
-
-class _Looking(Player):
-    """A player who looks at every array on the way, and says in `found` where one first stopped being finite."""
-
-    __slots__ = ("found",)
-    found: list[str]
-
-    def _run(self, network: Any, path: str, *inputs: Any, training: bool | None = None, record: bool = True) -> Array:
-        params = _kept_apart(self.params)
-        x = inputs[0] if len(inputs) == 1 else inputs
-        for name, layer, place in _layers(network, path):
-            y = layer(params, x, place, self.training if training is None else training)
-            if not self.found:
-                own = [place + key for key in layer.parameters()] if hasattr(layer, "parameters") else []
-                bad = [key for key in own if not finite(stop_gradient(params[key]))]
-                if bad:
-                    self.found.append(f"{self.name}: parameter {bad[0]}")
-                elif not finite(stop_gradient(y)):
-                    self.found.append(f"{self.name}: output of layer {name} ({layer!r})")
-            x = y
-        return x
-
-
-def _first_not_finite(loss: Callable[..., Any], names: list[str], arguments: tuple[Any, ...]) -> str:
-    """Where numbers stop being finite on the way to loss(*arguments): it is called once more, with players who look."""
-    for name, a in zip(names, arguments, strict=True):
-        for part in _parts(a):
-            if not _is_finite(part):
-                return _look_at_its_making(part) or f"{name}, which came in"
-    found: list[str] = []
-    looking = [
-        _who_looks(a, name, found) if isinstance(a, Player) else a for name, a in zip(names, arguments, strict=True)
-    ]
-    with suppress(Exception):  # the report of one error must not end in another
-        loss(*looking)
-    return found[0] if found else "the loss itself"
-
-
-def _parts(x: Any) -> tuple[Any, ...]:
-    return x if isinstance(x, tuple) else (x,)
-
-
-def _is_finite(x: Any) -> bool:
-    """Whether all numbers of x are, if there are any in it: an argument may be anything."""
-    return not (hasattr(x, "dtype") and x.dtype.kind == "f") or finite(x)
-
-
-def _who_looks(player: Player, name: str, found: list[str]) -> _Looking:
-    looking: _Looking = _Looking.__new__(_Looking)
-    looking.network, looking.params, looking.optimizer = player.network, player.params, None
-    looking.name, looking.training, looking.found = player.name or name, player.training, found
-    return looking
-
-
-def _layers(network: Any, path: str) -> Iterator[tuple[str, Any, str]]:
-    """The layers of a network in the order they run, with their dotted names and the paths their arrays are under.
-
-    Only a Sequential is entered: what another layer does with the layers that it holds is its own affair.
-    """
-    if type(network) is not Sequential:
-        yield path.rstrip(".") or "all", network, path
-        return
-    for name, layer in network.layers.items():
-        yield from _layers(layer, f"{path}{name}.")
-
-
-def _arguments(loss: Callable[..., Any], count: int) -> list[str]:
-    """The loss's own names of its arguments."""
-    try:
-        names = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.VAR_POSITIONAL]
-    except (TypeError, ValueError):
-        names = []
-    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
-
-
-# Which player made an array, as long as the array lives: D is handed G's samples and not G.
-_made: dict[int, tuple[Any, Player, Any, str, Any]] = {}
-
-
-def _remember(y: Any, player: Player, network: Any, path: str, x: Any) -> None:
-    if type(y).__weakrefoffset__ and all(y is not part for part in _parts(x)):  # else it would keep itself alive
-        key = id(y)
-        _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
-
-
-def _look_at_its_making(y: Array) -> str:
-    if id(y) not in _made:
-        return ""
-    _, player, network, path, x = _made[id(y)]
-    looking = _who_looks(player, "its maker", [])
-    if not all(map(_is_finite, _parts(x))):
-        return f"{looking.name}: what comes in"
-    with suppress(Exception):
-        looking._run(network, path, x)
-    return looking.found[0] if looking.found else ""

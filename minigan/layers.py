@@ -5,45 +5,25 @@
     y = G(g, x)
 
 A layer is called with all the parameters of its network and the path under which its own are kept: `p[path + "weight"]`
-is PyTorch's state_dict name, so state_dicts go in and out key for key. Read next: optimizers.py.
+is PyTorch's state_dict name, so state_dicts go in and out key for key. What it computes is an operation of primitives/,
+on x, the layer's arrays and its settings. Read next: optimizers.py.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import initializers
+from minigan import faster, initializers
 from minigan.arrays import Array, Device, to_device
 from minigan.initializers import Initializer
 from minigan.parameters import Parameters
-from minigan.primitives.convolution import (
-    Pair,
-    Window,
-    conv2d_activation,
-    conv_transpose2d_activation,
-    pair,
-)
-from minigan.primitives.elementwise import (
-    Activation,
-    elu,
-    elu_slope,
-    leaky_relu,
-    leaky_relu_slope,
-    relu,
-    relu_slope,
-    sigmoid,
-    sigmoid_slope,
-    softplus,
-    tanh,
-    tanh_slope,
-)
-from minigan.primitives.linear import embedding, linear, linear_activation
+from minigan.primitives.convolution import Pair, Window, conv2d, conv_transpose2d, pair
+from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, softplus, tanh
+from minigan.primitives.linear import embedding, linear
 from minigan.primitives.normalization import batch_norm
-from minigan.primitives.pooled_convolution import conv2d_max_pool2d
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, upsample
 from minigan.primitives.shaping import flatten, reshape
 
@@ -57,32 +37,43 @@ class Spec(NamedTuple):
     fan_out: int
 
 
-class Layer(Protocol):
-    """Anything that names its arrays and maps x to y."""
+class Layer:
+    """y = operation(x, *arrays, *settings). Anything else with `parameters` and `__call__` can stand in a Sequential.
+
+    Attributes:
+        operation: what the layer computes.
+        mixes_rows: whether a row of y depends on other rows of x, as batch norm makes it.
+    """
+
+    operation: Callable[..., Array]
+    mixes_rows = False
 
     def parameters(self) -> dict[str, Spec]:
         """Names of this layer's arrays, in PyTorch's order, and how each starts."""
-        ...
+        return {}
+
+    def settings(self) -> tuple[Any, ...]:
+        """What the operation gets behind x and the layer's arrays."""
+        return ()
+
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """All that the operation gets, if x fits the layer."""
+        return x, *self.settings()
 
     def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
         """y, from x and the arrays p[path + name]; `training` says which statistics batch norm uses."""
-        ...
+        return self.operation(*self.arguments(p, x, path, training))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.settings()))})"
 
 
-class Sequential:
+class Sequential(Layer):
     """Layers one after another.
 
     Args:
         layers: each a Layer, named "0", "1", ... as PyTorch does; or one dict name -> Layer. Names join with dots,
             so Sequential({"main": Sequential(Linear(2, 3))}) owns "main.0.weight" and "main.0.bias".
-
-    Attributes:
-        mixes_rows: whether a row of y depends on other rows of x, as batch norm makes it.
-        convolves: whether its work is mostly convolutions (kernels.one_gradient asks).
-
-    A Linear, Conv or BatchNorm layer and the activation behind it run as one primitive; the result is the same. So it
-    is where MaxPool2d comes behind an activation that only rises: the largest is found first, which leaves less to
-    activate. A Conv2d before the two joins them.
     """
 
     def __init__(self, *layers: Layer | dict[str, Layer]) -> None:
@@ -91,8 +82,7 @@ class Sequential:
         else:
             self.layers = {str(i): layer for i, layer in enumerate(layers)}
         self.mixes_rows = any(getattr(layer, "mixes_rows", False) for layer in self.layers.values())
-        self.convolves = any(getattr(layer, "convolves", False) for layer in self.layers.values())
-        self._steps = list(_joined(self.layers))
+        self._steps = faster.steps_of(self.layers)  # the layers, unless somebody runs two of them as one
 
     def parameters(self) -> dict[str, Spec]:
         """Specs of all arrays, under their dotted names."""
@@ -128,19 +118,7 @@ class Sequential:
         return f"Sequential({inner})"
 
 
-class _Joinable:
-    """A layer that can take in the activation behind it."""
-
-    activation_behind: Activation | None = None
-
-    def joined(self, activation: Activation) -> Any:
-        """This layer and the activation behind it, as one step."""
-        step = copy.copy(self)
-        step.activation_behind = activation
-        return step
-
-
-class Linear(_Joinable):
+class Linear(Layer):
     """x W^T + b: (N, in_features) -> (N, out_features), with weight (out_features, in_features).
 
     Args:
@@ -148,6 +126,8 @@ class Linear(_Joinable):
         bias: whether there is a b.
         weight_init, bias_init: see initializers.py; PyTorch's defaults.
     """
+
+    operation = staticmethod(linear)
 
     def __init__(
         self,
@@ -169,12 +149,9 @@ class Linear(_Joinable):
             specs["bias"] = Spec((self.out_features,), self.bias_init, *fans)
         return specs
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, in_features) -> (N, out_features)"""
-        weight, bias = p[path + "weight"], p[path + "bias"] if self.bias else None
-        if self.activation_behind is None:
-            return linear(x, weight, bias)
-        return linear_activation(x, weight, bias, self.activation_behind)
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """x (N, in_features), weight and bias."""
+        return x, p[path + "weight"], p[path + "bias"] if self.bias else None
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}, {self.out_features})"
@@ -183,7 +160,7 @@ class Linear(_Joinable):
 _STANDARD_NORMAL = initializers.normal(0.0, 1.0)
 
 
-class Embedding:
+class Embedding(Layer):
     """A row of numbers for each label: (N,) -> (N, embedding_dim), with weight (num_embeddings, embedding_dim).
 
     Args:
@@ -191,6 +168,8 @@ class Embedding:
         embedding_dim: numbers in a row, at least 1.
         weight_init: see initializers.py; PyTorch's default, Normal(0, 1).
     """
+
+    operation = staticmethod(embedding)
 
     def __init__(self, num_embeddings: int, embedding_dim: int, weight_init: Initializer = _STANDARD_NORMAL) -> None:
         _check_counts("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
@@ -201,18 +180,16 @@ class Embedding:
         shape = (self.num_embeddings, self.embedding_dim)
         return {"weight": Spec(shape, self.weight_init, *shape)}
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N,), integers -> (N, embedding_dim)"""
-        return embedding(x, p[path + "weight"])
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """x (N,), integers, and the weight."""
+        return x, p[path + "weight"]
 
     def __repr__(self) -> str:
         return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
 
 
-class _Convolution(_Joinable):
+class _Convolution(Layer):
     """What Conv2d and ConvTranspose2d share."""
-
-    convolves = True
 
     def __init__(
         self,
@@ -229,7 +206,7 @@ class _Convolution(_Joinable):
         _check_counts(type(self).__name__, in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels, self.bias = in_channels, out_channels, bias
         self.kernel_size = pair("kernel_size", kernel_size, 1)
-        self.window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+        self.window = Window.of(stride, padding, dilation)
         self.weight_init, self.bias_init = weight_init, bias_init
 
     def _specs(self, first: int, second: int) -> dict[str, Spec]:
@@ -240,11 +217,11 @@ class _Convolution(_Joinable):
             specs["bias"] = Spec((self.out_channels,), self.bias_init, *fans)
         return specs
 
-    def arrays(self, p: Mapping[str, Array], x: Array, path: str) -> tuple[Array, Array | None]:
-        """This layer's weight and bias, if x fits them."""
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """x (N, in_channels, H, W), weight and bias, and how the weight moves."""
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(f"{self!r}: expected x of shape (N, {self.in_channels}, H, W), got {x.shape}")
-        return p[path + "weight"], p[path + "bias"] if self.bias else None
+        return x, p[path + "weight"], p[path + "bias"] if self.bias else None, *self.settings()
 
     def __repr__(self) -> str:
         stride, padding, dilation = self.window
@@ -261,6 +238,8 @@ class Conv2d(_Convolution):
         bias: whether there is one.
         weight_init, bias_init: see initializers.py; PyTorch's defaults.
     """
+
+    operation = staticmethod(conv2d)
 
     def __init__(
         self,
@@ -281,9 +260,9 @@ class Conv2d(_Convolution):
         """weight (out_channels, in_channels, kh, kw) and bias (out_channels,)."""
         return self._specs(self.out_channels, self.in_channels)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
-        return conv2d_activation(x, *self.arrays(p, x, path), self.activation_behind, self.window)
+    def settings(self) -> tuple[Any, ...]:
+        """stride, padding, dilation."""
+        return self.window
 
 
 class ConvTranspose2d(_Convolution):
@@ -295,6 +274,8 @@ class ConvTranspose2d(_Convolution):
         bias: whether there is one.
         weight_init, bias_init: see initializers.py; PyTorch's defaults.
     """
+
+    operation = staticmethod(conv_transpose2d)
 
     def __init__(
         self,
@@ -318,19 +299,19 @@ class ConvTranspose2d(_Convolution):
         """weight (in_channels, out_channels, kh, kw) and bias (out_channels,)."""
         return self._specs(self.in_channels, self.out_channels)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, in_channels, H, W) -> (N, out_channels, OH, OW)"""
-        weight, bias = self.arrays(p, x, path)
-        size = self.window.transposed_size(x.shape[2:], self.kernel_size, self.output_padding)
-        return conv_transpose2d_activation(x, weight, bias, self.activation_behind, self.window, size)
+    def settings(self) -> tuple[Any, ...]:
+        """stride, padding, output_padding, dilation."""
+        stride, padding, dilation = self.window
+        return stride, padding, self.output_padding, dilation
 
 
 _ONES, _ZEROS = initializers.constant(1.0), initializers.constant(0.0)
 
 
-class _BatchNorm(_Joinable):
+class _BatchNorm(Layer):
     """What BatchNorm1d and BatchNorm2d share: they differ in the shape of x alone."""
 
+    operation = staticmethod(batch_norm)
     mixes_rows = True
     axes: tuple[str, ...]
 
@@ -369,8 +350,11 @@ class _BatchNorm(_Joinable):
             "num_batches_tracked": np.zeros((), np.int64),
         }
 
-    def __call__(self, p: Any, x: Array, path: str = "", training: bool = True) -> Array:
-        """Like x. Without tracked statistics the batch's own are used at evaluation too, as in PyTorch."""
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """x, scale and shift, statistics. If none are tracked, the batch's own serve at evaluation too, as in PyTorch.
+
+        A batch in training is counted.
+        """
         if x.ndim != len(self.axes) or x.shape[1] != self.num_features:
             axes = ", ".join(self.axes).replace("C", str(self.num_features))
             raise ValueError(f"{self!r}: expected x of shape ({axes}), got {x.shape}")
@@ -381,7 +365,7 @@ class _BatchNorm(_Joinable):
             if training:
                 p.buffers[path + "num_batches_tracked"][...] += 1
         use_batch = training or not self.track_running_stats
-        return batch_norm(x, weight, bias, mean, var, use_batch, self.momentum, self.eps, self.activation_behind)
+        return x, weight, bias, mean, var, use_batch, self.momentum, self.eps
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_features})"
@@ -411,195 +395,122 @@ class BatchNorm2d(_BatchNorm):
     axes = ("N", "C", "H", "W")
 
 
-class _Shaping:
-    """What the layers without arrays of their own share."""
-
-    def parameters(self) -> dict[str, Spec]:
-        """None."""
-        return {}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(str, vars(self).values()))})"
+# --- Layers without arrays of their own -----------------------------------------------------------------------------
 
 
-class MaxPool2d(_Shaping):
-    """The largest number of each window; see primitives.max_pool2d."""
+class _Pooling(Layer):
+    """What MaxPool2d and AvgPool2d share."""
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, C, H, W) -> (N, C, OH, OW)"""
-        return max_pool2d(x, self.kernel_size, self.stride, self.padding)
+    def settings(self) -> tuple[Any, ...]:
+        """kernel_size, stride, padding."""
+        return self.kernel_size, self.stride, self.padding
 
 
-class AvgPool2d(_Shaping):
-    """The mean of each window; see primitives.avg_pool2d."""
+class MaxPool2d(_Pooling):
+    """The largest number of each window, (N, C, H, W) -> (N, C, OH, OW); see primitives.max_pool2d."""
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, C, H, W) -> (N, C, OH, OW)"""
-        return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+    operation = staticmethod(max_pool2d)
 
 
-class Upsample(_Shaping):
-    """Each pixel scale_factor times in both directions, nearest neighbour."""
+class AvgPool2d(_Pooling):
+    """The mean of each window, (N, C, H, W) -> (N, C, OH, OW); see primitives.avg_pool2d."""
+
+    operation = staticmethod(avg_pool2d)
+
+
+class Upsample(Layer):
+    """Each pixel scale_factor times in both directions, nearest neighbour: (N, C, H, W) -> (N, C, s H, s W)."""
+
+    operation = staticmethod(upsample)
 
     def __init__(self, scale_factor: int = 2) -> None:
         _check_counts("Upsample", scale_factor=scale_factor)
         self.scale_factor = scale_factor
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """x (N, C, H, W) -> (N, C, s H, s W)"""
-        return upsample(x, self.scale_factor)
+    def settings(self) -> tuple[Any, ...]:
+        """scale_factor."""
+        return (self.scale_factor,)
 
 
-class Flatten(_Shaping):
+class Flatten(Layer):
     """(N, C, H, W) -> (N, C*H*W)"""
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """All axes but the first made one."""
-        return flatten(x)
+    operation = staticmethod(flatten)
 
 
-class Reshape(_Shaping):
+class Reshape(Layer):
     """(N, ...) -> (N, *shape)"""
+
+    operation = staticmethod(reshape)
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """The numbers of each row under another shape."""
-        return reshape(x, (x.shape[0], *self.shape))
+    def settings(self) -> tuple[Any, ...]:
+        """The shape without N."""
+        return (self.shape,)
+
+    def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
+        """x and its new shape."""
+        return x, (x.shape[0], *self.shape)
 
 
-class _Elementwise:
-    """What the activations share: no arrays of their own."""
-
-    activation: Activation | None = None  # set where the slope can be read off y
-
-    def parameters(self) -> dict[str, Spec]:
-        """None."""
-        return {}
-
-    def __repr__(self) -> str:
-        settings = self.activation.args if self.activation else ()
-        return f"{type(self).__name__}({', '.join(map(str, settings))})"
-
-
-class ReLU(_Elementwise):
+class ReLU(Layer):
     """max(x, 0)"""
 
-    activation = Activation(relu, relu_slope)
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return relu(x)
+    operation = staticmethod(relu)
 
 
-class LeakyReLU(_Elementwise):
+class LeakyReLU(Layer):
     """x where x > 0, else negative_slope * x."""
+
+    operation = staticmethod(leaky_relu)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
-        if negative_slope >= 0:  # otherwise y > 0 on both sides, and the slope has to be read off x
-            self.activation = Activation(leaky_relu, leaky_relu_slope, negative_slope)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return leaky_relu(x, self.negative_slope)
+    def settings(self) -> tuple[Any, ...]:
+        """negative_slope."""
+        return (self.negative_slope,)
 
 
-class ELU(_Elementwise):
+class ELU(Layer):
     """x where x > 0, else alpha * (exp(x) - 1), for alpha >= 0."""
+
+    operation = staticmethod(elu)
 
     def __init__(self, alpha: float = 1.0) -> None:
         if alpha < 0:
             raise ValueError(f"ELU: expected alpha >= 0, got {alpha}")
         self.alpha = alpha
-        self.activation = Activation(elu, elu_slope, alpha)
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return elu(x, self.alpha)
+    def settings(self) -> tuple[Any, ...]:
+        """alpha."""
+        return (self.alpha,)
 
 
-class Sigmoid(_Elementwise):
+class Sigmoid(Layer):
     """1 / (1 + exp(-x))"""
 
-    activation = Activation(sigmoid, sigmoid_slope)
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return sigmoid(x)
+    operation = staticmethod(sigmoid)
 
 
-class Tanh(_Elementwise):
+class Tanh(Layer):
     """tanh(x)"""
 
-    activation = Activation(tanh, tanh_slope)
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return tanh(x)
+    operation = staticmethod(tanh)
 
 
-class Softplus(_Elementwise):
+class Softplus(Layer):
     """log(1 + exp(x))"""
 
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        """Any shape."""
-        return softplus(x)
+    operation = staticmethod(softplus)
 
 
 def _check_counts(layer: str, **counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{layer}: expected {name} >= 1, got {value}")
-
-
-def _joined(layers: Mapping[str, Any]) -> Iterator[tuple[Layer, str]]:
-    """(step, path) for each layer, where a layer that can take in the activation behind it does."""
-    items = list(layers.items())
-    while items:
-        name, layer = items.pop(0)
-        activation = getattr(items[0][1], "activation", None) if items else None
-        if activation is not None and len(items) > 1 and activation.f in _RISING and isinstance(items[1][1], MaxPool2d):
-            items.pop(0)
-            pool_name, pool = items.pop(0)
-            if isinstance(layer, Conv2d):
-                layer = _Pooled(layer, activation, pool)
-            else:
-                yield layer, f"{name}."
-                name, layer = pool_name, _Activated(pool, activation)
-        elif activation is not None and hasattr(layer, "joined"):
-            items.pop(0)
-            layer = layer.joined(activation)
-        yield layer, f"{name}."
-
-
-class _Pooled:
-    """A convolution, an activation that rises, and max-pooling."""
-
-    def __init__(self, conv: Conv2d, activation: Activation, pool: MaxPool2d) -> None:
-        self.conv, self.activation, self.pool = conv, activation, pool
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        weight, bias = self.conv.arrays(p, x, path)
-        size = (self.pool.kernel_size, self.pool.stride, self.pool.padding)
-        return conv2d_max_pool2d(x, weight, bias, self.activation, self.conv.window, *size)
-
-
-class _Activated:
-    """A layer and an activation behind it, one after the other."""
-
-    def __init__(self, layer: Layer, activation: Activation) -> None:
-        self.layer, self.activation = layer, activation
-
-    def __call__(self, p: Mapping[str, Array], x: Array, path: str = "", training: bool = True) -> Array:
-        return self.activation.f(self.layer(p, x, path, training), *self.activation.args)
-
-
-_RISING = (relu, leaky_relu)  # they rise, or stay, for every slope that `activation` is set for

@@ -12,12 +12,11 @@ Read next: objectives.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minigan import kernels
 from minigan.arrays import Array, array_module, to_device_of
-from minigan.kernels import adam, gpu
+from minigan.faster import replaceable
 from minigan.parameters import Parameters
 
 Schedule = Callable[[float], float]
@@ -85,18 +84,7 @@ class Adam:
         self.t += 1
         c = math.sqrt((1.0 - b2) / (1.0 - b2**self.t))
         e, rate = self.eps / c, self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
-        if kernels.takes(p, *pieces):
-            adam.adam_step(p, pieces, M, V, b1, b2, e, rate)
-            return
-        if kernels.takes_gpu(p, *pieces):
-            gpu.adam_step(array_module(p), p, pieces, M, V, b1, b2, e, rate)
-            return
-        g = _joined(pieces)
-        M *= b1
-        M += g
-        V *= b2
-        V += g * g
-        p -= rate * M / (array_module(p).sqrt(V) + e)
+        adam_step(p, pieces, M, V, b1, b2, e, rate)
 
     @property
     def exp_avg(self) -> Array:
@@ -118,6 +106,19 @@ class Adam:
         self.t = int(state["t"])
         self._M[...] = to_device_of(self._M, state["M"])
         self._V[...] = to_device_of(self._V, state["V"])
+
+
+@replaceable
+def adam_step(
+    p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: float, e: float, rate: float
+) -> None:
+    """Move p, and its scaled moments M and V, in place. The pieces end to end are the gradient g."""
+    g = _joined(pieces)
+    M *= b1
+    M += g
+    V *= b2
+    V += g * g
+    p -= rate * M / (array_module(p).sqrt(V) + e)
 
 
 class RMSprop:
@@ -265,7 +266,7 @@ def _pieces(params: Parameters, gradient: Mapping[str, Array], weight_decay: flo
     return [_joined(pieces) + weight_decay * p] if weight_decay else pieces
 
 
-def _joined(pieces: list[Array]) -> Array:
+def _joined(pieces: Sequence[Array]) -> Array:
     if len(pieces) == 1:
         return pieces[0].reshape(-1)
     return array_module(pieces[0]).concatenate(pieces, axis=None)

@@ -111,6 +111,12 @@ class Parameters(dict[str, Array]):
         other.buffers = self.buffers
         return other
 
+    def with_own_buffers(self) -> Parameters:
+        """The same numbers, and copies of the buffers, which then may move unseen. Not to be written to."""
+        other = self.replaced(self)
+        other.buffers = {name: b.copy() for name, b in self.buffers.items()}
+        return other
+
     def copy(self) -> Parameters:
         """Numbers of its own, buffers included."""
         return Parameters(self, {name: a.copy() for name, a in self.buffers.items()})

@@ -20,17 +20,9 @@ import minigan
 from minigan import kernels, primitives
 from minigan.arrays import array_module
 from minigan.autodiff import stop_gradient
-from minigan.primitives.convolution import (
-    Pair,
-    Window,
-    conv2d_activation,
-    conv2d_input_grad,
-    conv2d_product,
-    conv2d_weight_grad,
-    conv_transpose2d_activation,
-)
+from minigan.kernels.fusion import fused, pooled
+from minigan.primitives.convolution import Pair, Window, conv2d_input_grad, conv2d_product, conv2d_weight_grad
 from minigan.primitives.elementwise import (
-    Activation,
     elu,
     elu_slope,
     heaviside,
@@ -44,15 +36,14 @@ from minigan.primitives.elementwise import (
     tanh,
     tanh_slope,
 )
-from minigan.primitives.linear import linear, linear_activation
+from minigan.primitives.linear import linear
 from minigan.primitives.losses import binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, log_softmax
-from minigan.primitives.normalization import batch_norm_activation
-from minigan.primitives.pooled_convolution import _conv2d_halved, conv2d_max_pool2d
-from minigan.primitives.pooling import _avg_pool2d, _avg_spread, _max_pool2d, _pick, _spread
+from minigan.primitives.pooling import pick, share_out, spread
 from minigan.primitives.shaping import put, sum_to
 
 Arrays = tuple[np.ndarray, ...]
 Inputs = Callable[[np.random.Generator], Arrays]
+Activation = tuple[Any, ...]  # a function and its settings
 
 
 class Case(NamedTuple):
@@ -225,10 +216,10 @@ def _same(op: Callable[..., Any], inputs: Inputs, torch: Callable[..., Any] | No
 
 def _activation_row(name: str, activation: Activation, torch: Callable[..., Any]) -> Case:
     return Case(
-        f"linear_activation, {name}",
-        linear_activation,
+        f"linear, {name}",
+        fused(linear, *activation),
         _layer(4, 3, 2),
-        lambda x, w, b: linear_activation(x, w, b, activation),
+        fused(linear, *activation),
         lambda t, x, w, b: torch(t, t.nn.functional.linear(x, w, b)),
     )
 
@@ -339,21 +330,22 @@ def _face_rows() -> list[Case]:
 
 
 def _pooled_rows() -> list[Case]:
-    """A convolution, an activation and max-pooling of 2x2, as one node where the kernel has the activation."""
+    """A convolution, an activation and max-pooling of 2x2, as one node."""
     plain = Window((1, 1), (1, 0), (1, 1))
     return [
         Case(
-            f"conv2d_max_pool2d, {name}",
-            _conv2d_halved if name in ("none", "relu", "leaky_relu 0.2") else conv2d_max_pool2d,
+            f"conv2d, max_pool2d, {name}",
+            pooled(*activation),
             _clear(
                 normal((1, 2, 3, 6), (2, 2, 2, 2), (2,)), lambda x, w, b: _margins(primitives.conv2d(x, w, b, *plain))
             ),
-            lambda x, w, b, activation=activation: conv2d_max_pool2d(x, w, b, activation, plain, 2),
+            lambda x, w, b, activation=activation: pooled(*activation)(x, w, b, *plain),
             lambda t, x, w, b, torch=torch: t.nn.functional.max_pool2d(
                 torch(t, t.nn.functional.conv2d(x, w, b, 1, (1, 0))), 2
             ),
         )
-        for name, activation, torch in [("none", None, lambda t, z: z), *_ACTIVATIONS]
+        for name, activation, torch in _ACTIVATIONS
+        if activation[0] in (relu, leaky_relu)
     ]
 
 
@@ -372,35 +364,38 @@ def _padded(t: Any, x: Any) -> Any:
 
 def _fused_rows() -> list[Case]:
     """Convolutions and batch norm with the activation behind them, as one node."""
-    size = (4, 5)
     small = Window((1, 2), (1, 0), (1, 1))
     rows = []
     for name, activation, torch in _ACTIVATIONS:
         rows += [
             Case(
-                f"conv2d_activation, {name}",
-                conv2d_activation,
+                f"conv2d, {name}",
+                fused(primitives.conv2d, *activation),
                 _clear(normal((1, 2, 2, 3), (2, 2, 2, 2), (2,)), lambda x, w, b: primitives.conv2d(x, w, b, *small)),
-                lambda x, w, b, activation=activation: conv2d_activation(x, w, b, activation, small),
+                lambda x, w, b, activation=activation: fused(primitives.conv2d, *activation)(x, w, b, *small),
                 lambda t, x, w, b, torch=torch: torch(t, t.nn.functional.conv2d(x, w, b, *small)),
             ),
             Case(
-                f"conv_transpose2d_activation, {name}",
-                conv_transpose2d_activation,
+                f"conv_transpose2d, {name}",
+                fused(primitives.conv_transpose2d, *activation),
                 _clear(
                     normal((1, 2, 3, 2), (2, 2, 4, 3), (2,)),
                     lambda x, w, b: primitives.conv_transpose2d(x, w, b, *small[:2]),
                     least=0.02,
                 ),
-                lambda x, w, b, activation=activation: conv_transpose2d_activation(x, w, b, activation, small, size),
+                lambda x, w, b, activation=activation: fused(primitives.conv_transpose2d, *activation)(
+                    x, w, b, *small[:2]
+                ),
                 lambda t, x, w, b, torch=torch: torch(t, t.nn.functional.conv_transpose2d(x, w, b, *small[:2])),
             ),
             *[
                 Case(
-                    f"batch_norm_activation, {name}, {len(shape)} axes",
-                    batch_norm_activation,
+                    f"batch_norm, {name}, {len(shape)} axes",
+                    fused(primitives.batch_norm, *activation),
                     _clear(normal(shape, (2,), (2,)), _batch_norm),
-                    lambda x, w, b, activation=activation: _batch_norm(x, w, b, activation=activation),
+                    lambda x, w, b, activation=activation: fused(primitives.batch_norm, *activation)(
+                        x, w, b, None, None
+                    ),
                     lambda t, x, w, b, torch=torch: torch(
                         t, t.nn.functional.batch_norm(x, None, None, w, b, training=True)
                     ),
@@ -495,10 +490,10 @@ def _batch_norm(x: Any, weight: Any = None, bias: Any = None, **settings: Any) -
     return primitives.batch_norm(x, weight, bias, None, None, **settings)
 
 
-def _evaluated(x: Any, weight: Any = None, bias: Any = None, **settings: Any) -> Any:
+def _evaluated(x: Any, weight: Any = None, bias: Any = None, op: Any = primitives.batch_norm, **settings: Any) -> Any:
     """Batch norm of two channels at evaluation, with running means 0.5 and 1.5, variances 1 and 2, where x is."""
     numbers = array_module(stop_gradient(x)).arange(1.0, 3.0, dtype=x.dtype)
-    return primitives.batch_norm(x, weight, bias, numbers - 0.5, numbers, training=False, **settings)
+    return op(x, weight, bias, numbers - 0.5, numbers, training=False, **settings)
 
 
 def _torch_evaluated(t: Any, x: Any, weight: Any = None, bias: Any = None, **settings: Any) -> Any:
@@ -532,19 +527,18 @@ def _normalization_rows() -> list[Case]:
         rows.append(
             Case(
                 f"batch_norm at evaluation, leaky_relu, {len(shape)} axes",
-                primitives.batch_norm,
+                fused(primitives.batch_norm, leaky_relu, 0.2),
                 clear,
-                lambda *arrays: _evaluated(*arrays, activation=Activation(leaky_relu, leaky_relu_slope, 0.2)),
+                lambda *arrays: _evaluated(*arrays, op=fused(primitives.batch_norm, leaky_relu, 0.2)),
                 lambda t, *arrays: t.nn.functional.leaky_relu(_torch_evaluated(t, *arrays), 0.2),
             )
         )
-    tanh_behind = Activation(tanh, tanh_slope)
     rows.append(
         Case(
-            "batch_norm_activation, no scale and shift",
-            batch_norm_activation,
+            "batch_norm, tanh, no scale and shift",
+            fused(primitives.batch_norm, tanh),
             normal((2, 2, 2, 3)),
-            lambda x: _batch_norm(x, activation=tanh_behind),
+            lambda x: fused(primitives.batch_norm, tanh)(x, None, None, None, None),
             lambda t, x: t.tanh(t.nn.functional.batch_norm(x, None, None, training=True)),
         )
     )
@@ -563,35 +557,34 @@ _POOLS: dict[str, tuple[tuple[int, ...], Any, Any, Any]] = {
 
 def _pooling_rows() -> list[Case]:
     rows = []
-    for op, own in ((primitives.max_pool2d, _max_pool2d), (primitives.avg_pool2d, _avg_pool2d)):
+    for op in (primitives.max_pool2d, primitives.avg_pool2d):
         for name, (shape, *settings) in _POOLS.items():
-            rows += [
+            rows.append(
                 Case(
-                    f"{row.__name__}, {name}",
-                    row,
+                    f"{op.__name__}, {name}",
+                    op,
                     _distinct(shape),
                     lambda x, op=op, settings=settings: op(x, *settings),
                     lambda t, x, op=op, settings=settings: getattr(t.nn.functional, op.__name__)(x, *settings),
                 )
-                for row in ((op, own) if name == "padding" else (op,))
-            ]
+            )
     kernel, window = (2, 3), Window((2, 1), (1, 1), (1, 1))  # as "padding" above: (3, 4) -> (2, 4)
     return [
         *rows,
         Case(
-            "_avg_spread",
-            _avg_spread,
+            "share_out",
+            share_out,
             normal((1, 2, 2, 4)),
-            lambda dy: _avg_spread(dy, kernel, window, (3, 4)),
+            lambda dy: share_out(dy, kernel, window, (3, 4)),
             lambda t, dy: t.nn.functional.fold(
                 dy.reshape(1, 2, 1, 8).expand(1, 2, 6, 8).reshape(1, 12, 8) / 6.0, (3, 4), kernel, 1, 1, (2, 1)
             ),
         ),
         Case(
-            "_pick",
-            _pick,
+            "pick",
+            pick,
             normal((1, 2, 3, 4)),
-            lambda x: _pick(x, _any_taps(x, (1, 2, 2, 4)), kernel, window, (2, 4)),
+            lambda x: pick(x, _any_taps(x, (1, 2, 2, 4)), kernel, window, (2, 4)),
             lambda t, x: t.gather(
                 t.nn.functional.unfold(x, kernel, 1, 1, (2, 1)).reshape(1, 2, 6, 8),
                 2,
@@ -599,10 +592,10 @@ def _pooling_rows() -> list[Case]:
             ).reshape(1, 2, 2, 4),
         ),
         Case(
-            "_spread",
-            _spread,
+            "spread",
+            spread,
             normal((1, 2, 2, 4)),
-            lambda dy: _spread(dy, _any_taps(dy, (1, 2, 2, 4)), kernel, window, (3, 4)),
+            lambda dy: spread(dy, _any_taps(dy, (1, 2, 2, 4)), kernel, window, (3, 4)),
             lambda t, dy: t.nn.functional.fold(
                 t.zeros(1, 2, 6, 8, dtype=dy.dtype)
                 .scatter(2, (t.arange(16) % 6).reshape(1, 2, 1, 8), dy.reshape(1, 2, 1, 8))
@@ -647,17 +640,14 @@ _ROWS = np.array([2, 0, 2])
 _MASK = np.array([True, False, True, True])
 _X = (4, 3)
 _ACTIVATIONS: list[tuple[str, Activation, Callable[..., Any]]] = [
-    ("relu", Activation(relu, relu_slope), lambda t, z: t.relu(z)),
-    ("sigmoid", Activation(sigmoid, sigmoid_slope), lambda t, z: t.sigmoid(z)),
-    ("tanh", Activation(tanh, tanh_slope), lambda t, z: t.tanh(z)),
-    *[
-        (f"elu {a}", Activation(elu, elu_slope, a), lambda t, z, a=a: t.nn.functional.elu(z, a))
-        for a in (1.0, 0.5, 2.0)
-    ],
+    ("relu", (relu,), lambda t, z: t.relu(z)),
+    ("sigmoid", (sigmoid,), lambda t, z: t.sigmoid(z)),
+    ("tanh", (tanh,), lambda t, z: t.tanh(z)),
+    *[(f"elu {a}", (elu, a), lambda t, z, a=a: t.nn.functional.elu(z, a)) for a in (1.0, 0.5, 2.0)],
     *[
         (
             f"leaky_relu {a}",
-            Activation(leaky_relu, leaky_relu_slope, a),
+            (leaky_relu, a),
             lambda t, z, a=a: t.nn.functional.leaky_relu(z, a),
         )
         for a in (0.2, 1.5)
@@ -852,10 +842,10 @@ CASES: list[Case] = [
     ],
     *[_activation_row(*row) for row in _ACTIVATIONS],
     Case(
-        "linear_activation without bias",
-        linear_activation,
+        "linear, tanh, without bias",
+        fused(linear, tanh),
         _layer(4, 3, 2, bias=False),
-        lambda x, w: linear_activation(x, w, None, Activation(tanh, tanh_slope)),
+        lambda x, w: fused(linear, tanh)(x, w, None),
         lambda t, x, w: t.tanh(t.nn.functional.linear(x, w)),
     ),
     Case(

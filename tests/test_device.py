@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from examples import toy_gaussian
-from minigan import DivergedError, Turn, arrays, game, kernels, optimizers, primitives, running
+from minigan import DivergedError, Turn, arrays, faster, game, optimizers, primitives, running
 from minigan.__main__ import main
 from minigan.arrays import DeviceError, mixed_devices, to_device_of
 from minigan.autodiff import grad
@@ -37,7 +37,7 @@ HOST = {"toy": "toy", "mnist_mlp": "mnist-mlp", "mnist_conv": "mnist-conv", "dcg
 def _cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device 'cuda' is the fake one, and the host computes with the plain code, whose bits it has to give."""
     monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
-    monkeypatch.setattr(kernels, "_switched_on", False)  # not plain(): tests below switch it by monkeypatch too
+    monkeypatch.setattr(faster, "switched_on", False)  # not plain(): tests below switch it by monkeypatch too
 
 
 def on_host(a: Any) -> np.ndarray:
@@ -390,7 +390,7 @@ w, w_there = np.ones((4, 3), np.float32), fake_cupy.asarray(np.ones((4, 3), np.f
 def test_host_and_device_arrays_in_one_operation_are_refused_by_name_and_it_says_how_to_move_them(
     call: Callable[[], Any], said: str, kernels_on: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_switched_on", kernels_on)
+    monkeypatch.setattr(faster, "switched_on", kernels_on)
     with pytest.raises(TypeError, match=said):
         call()
 
@@ -400,7 +400,7 @@ def test_host_and_device_arrays_in_one_operation_are_refused_by_name_and_it_says
 def test_a_batch_on_the_host_is_refused_by_a_network_on_the_device(
     name: str, kernels_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_switched_on", kernels_on)
+    monkeypatch.setattr(faster, "switched_on", kernels_on)
     host, device = build(name, tmp_path), build(name, tmp_path, device="cuda")
     x = np.ones((4, 784), np.float32) if name == "mnist_mlp" else np.ones((4, 1, 28, 28), np.float32)
     x = {"toy": np.ones((16, 1), np.float32), "dcgan": np.ones((4, 3, 32, 32), np.float32)}.get(name, x)

@@ -26,7 +26,7 @@ from minigan import (
     Sigmoid,
     Tanh,
     Turn,
-    game,
+    diagnosis,
     grad,
     objectives,
     play,
@@ -767,16 +767,16 @@ def test_a_batch_of_several_arrays_is_looked_at_too():
 
 def test_where_an_array_came_from_is_forgotten_when_it_dies():
     gc.collect()
-    before = dict(game._made)
+    before = dict(diagnosis._made)
     G, D = players()
     source = Source()
     fake = G(source.noise())
-    assert len(game._made) == len(before) + 1
+    assert len(diagnosis._made) == len(before) + 1
     for _ in play(turn_of(G, D, source), 3):
         pass
     del fake
     gc.collect()
-    assert game._made.keys() == before.keys()
+    assert diagnosis._made.keys() == before.keys()
 
 
 def test_nothing_keeps_a_player_that_nobody_has_any_more_nor_its_noise():
@@ -804,14 +804,14 @@ def test_a_network_that_hands_back_what_it_got_keeps_nothing_alive():
     first = Player(First(), params, SGD(params, 0.1))
     x, y = Source().real(), Source().real()
     gc.collect()
-    before = len(game._made)
+    before = len(diagnosis._made)
     assert nothing(x) is x
     assert first(y, x) is y
     who = [weakref.ref(x), weakref.ref(y)]
     del x, y
     gc.collect()
     assert [a() for a in who] == [None, None]
-    assert len(game._made) == before
+    assert len(diagnosis._made) == before
 
 
 # --- A game whose course is known -----------------------------------------------------------------------------------

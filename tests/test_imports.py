@@ -16,14 +16,15 @@ ROOT = Path(minigan.__file__).parent
 
 # From the ground up. A module imports only what stands on lines above its own, or lies in its own package.
 LEVELS = [
-    {"kernels"},
-    {"arrays"},
+    {"arrays", "faster"},
     {"parameters"},
     {"autodiff"},
     {"primitives"},
     {"initializers"},
     {"layers"},
     {"optimizers", "averaging", "objectives"},
+    {"kernels"},
+    {"diagnosis"},
     {"game"},
     {"networks", "data", "pictures", "files"},
     {"metrics"},
@@ -81,9 +82,19 @@ def test_what_is_imported_from_minigan_is_a_module_with_its_place(path: Path) ->
     assert _parts_of_minigan(path) - HEIGHT.keys() == set()
 
 
-def test_kernels_import_nothing_of_minigan_but_kernels() -> None:
-    imported = {part for path in ROOT.glob("kernels/**/*.py") for part in _parts_of_minigan(path)}
-    assert imported <= {"kernels"}
+def test_nobody_imports_kernels_but_the_package_which_does_so_last() -> None:
+    assert {_part(path) for path in FILES if "kernels" in _parts_of_minigan(path)} <= {"kernels"}
+    users = {_part(path) for path in FILES if "minigan.kernels" in path.read_text()} - {"kernels"}
+    assert users == {""}
+    assert ast.unparse(ast.parse((ROOT / "__init__.py").read_text()).body[-1].body[-1]) == (
+        "import_module('minigan.kernels')"
+    )
+
+
+@pytest.mark.parametrize("part", ["primitives", "layers", "optimizers", "objectives", "autodiff", "parameters"])
+def test_definitions_name_no_kernel_no_gpu_and_no_backend(part: str) -> None:
+    names = {name.lower() for path in FILES if _part(path) == part for name in _names(path)} - {"kernel_size"}
+    assert [name for name in names if any(word in name for word in ("kernel", "gpu", "backend"))] == []
 
 
 def test_only_autodiff_touches_autograds_internals() -> None:

@@ -16,37 +16,27 @@ from hypothesis import strategies as st
 from minigan import Player, kernels, objectives, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.kernels import dense, products
+from minigan.kernels.elementwise import activation
+from minigan.kernels.fusion import fused
 from minigan.kernels.pool import SingleThreadedBLAS, get_num_threads, set_num_threads
 from minigan.networks import toy
-from minigan.primitives.elementwise import (
-    Activation,
-    elu,
-    elu_slope,
-    leaky_relu,
-    leaky_relu_slope,
-    relu,
-    relu_slope,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
-from minigan.primitives.linear import linear, linear_activation
+from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, softplus, tanh
+from minigan.primitives.linear import linear
 from tests.fake_device import fake_cupy
 from tests.losses import losses, notes_and_gradient
 
-ACTIVATIONS = {
-    "relu": Activation(relu, relu_slope),
-    "leaky_relu 0.01": Activation(leaky_relu, leaky_relu_slope, 0.01),
-    "leaky_relu 0.2": Activation(leaky_relu, leaky_relu_slope, 0.2),
-    "leaky_relu 0": Activation(leaky_relu, leaky_relu_slope, 0.0),
-    "leaky_relu 1.5": Activation(leaky_relu, leaky_relu_slope, 1.5),
-    "elu": Activation(elu, elu_slope, 1.0),
-    "elu 0.5": Activation(elu, elu_slope, 0.5),
-    "sigmoid": Activation(sigmoid, sigmoid_slope),
-    "tanh": Activation(tanh, tanh_slope),
+ACTIVATIONS: dict[str, tuple[Any, ...]] = {
+    "relu": (relu,),
+    "leaky_relu 0.01": (leaky_relu, 0.01),
+    "leaky_relu 0.2": (leaky_relu, 0.2),
+    "leaky_relu 0": (leaky_relu, 0.0),
+    "leaky_relu 1.5": (leaky_relu, 1.5),
+    "elu": (elu, 1.0),
+    "elu 0.5": (elu, 0.5),
+    "sigmoid": (sigmoid,),
+    "tanh": (tanh,),
 }
-WITH_KERNELS = [name for name, activation in ACTIVATIONS.items() if activation.kernel]
+WITH_KERNELS = [name for name, f in ACTIVATIONS.items() if activation(*f)]
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
 modest = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -80,22 +70,22 @@ def layers(draw: Any) -> Layer:
     return Layer(array(n, k), array(m, k), array(m) if draw(st.booleans()) else None, array(n, m))
 
 
-def _value_and_gradients(layer: Layer, activation: Activation | None) -> list[np.ndarray]:
+def _value_and_gradients(layer: Layer, f: tuple[Any, ...] | None) -> list[np.ndarray]:
     params = {name: a for name, a in layer._asdict().items() if a is not None and name != "dy"}
 
     def loss(p: Any) -> Any:
         arguments = p["x"], p["weight"], p.get("bias")
-        y = linear_activation(*arguments, activation) if activation else linear(*arguments)
+        y = fused(linear, *f)(*arguments) if f else linear(*arguments)
         return P.sum(y * layer.dy), y
 
     (_, y), gradients = value_and_grad(loss, has_aux=True)(params)
     return [y, *gradients.values()]
 
 
-def _assert_twins(layer: Layer, activation: Activation | None) -> None:
-    fast = _value_and_gradients(layer, activation)
+def _assert_twins(layer: Layer, f: tuple[Any, ...] | None) -> None:
+    fast = _value_and_gradients(layer, f)
     with kernels.plain():
-        expected = _value_and_gradients(layer, activation)
+        expected = _value_and_gradients(layer, f)
     tolerance = 1e-5 if layer.x.dtype == np.float32 else 1e-13
     for a, b in zip(fast, expected, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
@@ -163,10 +153,10 @@ def test_nan_infinity_and_extremes_come_out_as_in_the_plain_code(name: str, dtyp
 
 @pytest.mark.parametrize("name", WITH_KERNELS)
 def test_only_the_forward_half_of_an_activation_writes_into_its_argument(name: str) -> None:
-    kernel = ACTIVATIONS[name].kernel
+    kernel = activation(*ACTIVATIONS[name])
     assert kernel is not None
     z, dy = np.linspace(-2.0, 2.0, 12).reshape(3, 4), np.ones((3, 4))
-    y = kernel.forward(z)
+    y = kernel.forward(z, z)
     assert y is z
     before = y.copy()
     dz = kernel.backward(dy, y)
@@ -178,17 +168,20 @@ def test_only_the_forward_half_of_an_activation_writes_into_its_argument(name: s
 def test_which_activations_have_a_kernel() -> None:
     assert {"relu", "leaky_relu 0.2", "elu", "sigmoid", "tanh"} <= set(WITH_KERNELS)
     assert "elu 0.5" not in WITH_KERNELS
+    assert activation(leaky_relu, -0.1) is None
 
 
-def test_an_activation_that_kernels_do_not_know_runs_on_the_plain_code() -> None:
-    def cube(x: Any) -> Any:
-        return x * x * x
+@pytest.mark.parametrize("f", [(softplus,), (leaky_relu, -0.1)])
+def test_only_an_activation_whose_slope_can_be_read_off_its_result_is_fused(f: Any) -> None:
+    with pytest.raises(ValueError, match=f"the slope of {f[0].__name__} cannot be read off its result"):
+        fused(linear, *f)
 
-    activation = Activation(cube, lambda y: 3.0 * P.power(P.square(y), 1.0 / 3.0))
-    x, weight = np.array([[0.5, 2.0]]), np.array([[1.0, 1.0]])
-    value, slope = value_and_grad(lambda x: P.sum(linear_activation(x, weight, None, activation)))(x)
-    np.testing.assert_allclose(value, 2.5**3)
-    np.testing.assert_allclose(slope, np.full((1, 2), 3.0 * 2.5**2))
+
+def test_a_fused_node_says_what_it_is() -> None:
+    assert fused(linear, relu).__name__ == "relu of linear"
+    assert fused(P.conv2d, leaky_relu, 0.2) is fused(P.conv2d, leaky_relu, 0.2)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'weight'"):
+        fused(linear, relu)(np.ones((2, 2)))
 
 
 # The switch
@@ -246,15 +239,17 @@ def test_the_derivative_goes_through_kernels_only_if_they_are_on(monkeypatch: py
     assert used == [True]
 
 
-def test_kernels_take_numpy_arrays_only() -> None:
-    seen = []
-    x = np.ones(2)
-    value_and_grad(lambda t: seen.append(kernels.takes(x, t)) or P.sum(t))(x)
-    assert seen == [False]
-    assert kernels.takes(x, x)
-    assert not kernels.takes(x, fake_cupy.asarray(x))
-    assert not kernels.takes(np.float32(1.0))
-    assert not kernels.takes(np.ma.masked_array([1.0]))
+def test_kernels_take_numpy_arrays_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[type] = []
+    original = dense.linear
+    monkeypatch.setattr(dense, "linear", lambda *args: seen.append(type(args[0])) or original(*args))
+    x, w = np.ones((2, 2)), np.ones((2, 2))
+    value_and_grad(lambda t: P.sum(linear(t, w)))(x)
+    assert seen == [np.ndarray]  # what the box held
+    linear(fake_cupy.asarray(x), fake_cupy.asarray(w))
+    linear(np.ma.masked_array(x), w)
+    linear(x, np.ma.masked_array(w))
+    assert seen == [np.ndarray]
 
 
 # Whole networks

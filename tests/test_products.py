@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigan.kernels import convolution, products
+from minigan.primitives.convolution import Window
 
 sizes = st.integers(1, 40)
 modest = settings(max_examples=100, deadline=None, derandomize=True)
@@ -116,13 +117,13 @@ def test_a_convolution_and_its_gradients_do_not_depend_on_pieces(
 ) -> None:
     rng = np.random.default_rng(0)
     x, weight = rng.normal(size=(3, C, size, size)), rng.normal(size=(O, C, kernel_size, kernel_size))
-    dy = rng.normal(size=convolution.conv2d(x, weight, None, *geometry).shape)
+    dy = rng.normal(size=convolution.conv2d(x, weight, None, Window(*geometry)).shape)
 
     def results() -> list[np.ndarray]:
         return [
-            convolution.conv2d(x, weight, None, *geometry),
-            convolution.conv2d_input_grad(dy, weight, (size, size), *geometry),
-            convolution.conv2d_weight_grad(x, dy, (kernel_size, kernel_size), *geometry),
+            convolution.conv2d(x, weight, None, Window(*geometry)),
+            convolution.conv2d_input_grad(dy, weight, (size, size), Window(*geometry)),
+            convolution.conv2d_weight_grad(x, dy, (kernel_size, kernel_size), Window(*geometry)),
         ]
 
     here = results()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from minigan import kernels, primitives
 from minigan.kernels import convolution, pool, winograd
-from minigan.kernels.geometry import Geometry, Pair, conv2d_output_size
-from minigan.primitives.convolution import Window, conv2d_input_grad, conv2d_weight_grad
+from minigan.kernels.elementwise import activation
+from minigan.primitives.convolution import Pair, Window, conv2d_input_grad, conv2d_weight_grad
+from minigan.primitives.elementwise import tanh
 from tests.memory import DTYPES, MEMORIES, array, assert_close, examples, pairs
 
 ONE = (1, 1)
@@ -22,24 +23,23 @@ def check(
     N: int, C: int, O: int, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dtype: Any, memory: str, seed: int
 ) -> None:
     """All three products against the plain code in float64, and the forward one with bias and activation."""
-    geometry = Geometry(stride, padding, ONE)
-    assert winograd.plan(N, C, O, size, kernel, geometry, np.dtype(dtype)) is not None
+    window = Window(stride, padding, ONE)
+    assert winograd.plan(N, C, O, size, kernel, window, np.dtype(dtype)) is not None
     rng = np.random.default_rng(seed)
     x, w = array(rng, (N, C, *size), dtype, memory), array(rng, (O, C, *kernel), dtype, memory)
-    dy = array(rng, (N, O, *conv2d_output_size(size, kernel, geometry)), dtype, memory)
+    dy = array(rng, (N, O, *window.places(size, kernel)), dtype, memory)
     b, c = array(rng, (O,), dtype), array(rng, (C,), dtype)
     exact_x, exact_w, exact_dy = (a.astype(np.float64) for a in (x, w, dy))
-    window = Window(*geometry)
     with kernels.plain():
         y = primitives.conv2d(exact_x, exact_w, None, stride, padding)
         dx = conv2d_input_grad(exact_dy, exact_w, window, size)
         dw = conv2d_weight_grad(exact_x, exact_dy, window, kernel)
-    assert_close(convolution.conv2d(x, w, None, *geometry), y, dtype)
-    assert_close(convolution.conv2d_input_grad(dy, w, size, *geometry), dx, dtype)
-    assert_close(convolution.conv2d_weight_grad(x, dy, kernel, *geometry), dw, dtype)
+    assert_close(convolution.conv2d(x, w, None, window), y, dtype)
+    assert_close(convolution.conv2d_input_grad(dy, w, size, window), dx, dtype)
+    assert_close(convolution.conv2d_weight_grad(x, dy, kernel, window), dw, dtype)
     y, dx = np.tanh(y + b[:, None, None]), np.tanh(dx + c[:, None, None])
-    assert_close(convolution.conv2d(x, w, b, *geometry, "tanh"), y, dtype, 2)
-    assert_close(convolution.conv2d_input_grad(dy, w, size, *geometry, c, "tanh"), dx, dtype, 2)
+    assert_close(convolution.conv2d(x, w, b, window, activation(tanh)), y, dtype, 2)
+    assert_close(convolution.conv2d_input_grad(dy, w, size, window, c, activation(tanh)), dx, dtype, 2)
 
 
 @given(
@@ -55,12 +55,12 @@ def check(
     seed=st.integers(0, 2**32),
 )
 @examples(40)
-def test_any_geometry_equals_the_plain_code(
+def test_any_window_equals_the_plain_code(
     N: int, C: int, O: int, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dtype: Any, memory: str, seed: int
 ) -> None:
-    geometry = Geometry(stride, padding, ONE)
-    assume(min(conv2d_output_size(size, kernel, geometry)) >= 1)
-    assume(winograd.plan(N, C, O, size, kernel, geometry, np.dtype(dtype)) is not None)
+    window = Window(stride, padding, ONE)
+    assume(min(window.places(size, kernel)) >= 1)
+    assume(winograd.plan(N, C, O, size, kernel, window, np.dtype(dtype)) is not None)
     check(N, C, O, size, kernel, stride, padding, dtype, memory, seed)
 
 
@@ -106,8 +106,8 @@ def test_values_at_the_points_multiply_polynomials(m: int, r: int) -> None:
 def test_float32_loses_little(size: int, kernel: int, stride: int, points: int, bound: float) -> None:
     """Errors by norm against float64; the plain sum's are 1e-7 to 3e-7."""
     N, C, O, padding = 32, 64, 64, stride - 1
-    geometry = Geometry((stride, stride), (padding, padding), ONE)
-    plan = winograd.plan(N, C, O, (size, size), (kernel, kernel), geometry, np.dtype(np.float32))
+    window = Window((stride, stride), (padding, padding), ONE)
+    plan = winograd.plan(N, C, O, (size, size), (kernel, kernel), window, np.dtype(np.float32))
     assert plan is not None
     assert plan.vertical.q == points + 1
     rng = np.random.default_rng(0)
@@ -118,9 +118,9 @@ def test_float32_loses_little(size: int, kernel: int, stride: int, points: int, 
     def products(dtype: Any) -> list[np.ndarray]:
         a, b, g = (array.astype(dtype) for array in (x, w, dy))
         return [
-            convolution.conv2d(a, b, None, *geometry),
-            convolution.conv2d_input_grad(g, b, (size, size), *geometry),
-            convolution.conv2d_weight_grad(a, g, (kernel, kernel), *geometry),
+            convolution.conv2d(a, b, None, window),
+            convolution.conv2d_input_grad(g, b, (size, size), window),
+            convolution.conv2d_weight_grad(a, g, (kernel, kernel), window),
         ]
 
     for rounded, exact in zip(products(np.float32), products(np.float64), strict=True):
@@ -137,8 +137,8 @@ def test_float32_loses_little(size: int, kernel: int, stride: int, points: int, 
         {"kernel_size": (5, 1)},
         {"kernel_size": (4, 5)},
         {"kernel_size": (8, 5)},
-        {"geometry": Geometry(ONE, (0, 0), (1, 2))},
-        {"geometry": Geometry((2, 2), (0, 0), ONE)},
+        {"window": Window(ONE, (0, 0), (1, 2))},
+        {"window": Window((2, 2), (0, 0), ONE)},
         {"C": 512, "O": 512},
     ],
 )
@@ -149,7 +149,7 @@ def test_what_would_not_gain_or_does_not_fit_is_left_to_others(changed: dict[str
         "O": 32,
         "input_size": (12, 12),
         "kernel_size": (5, 5),
-        "geometry": Geometry(ONE, (0, 0), ONE),
+        "window": Window(ONE, (0, 0), ONE),
         "dtype": np.dtype(np.float32),
     }
     assert winograd.plan(**arguments) is not None
@@ -160,7 +160,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     rng = np.random.default_rng(0)
     x, dy = array(rng, (50, 32, 12, 12), np.float32), array(rng, (50, 64, 8, 8), np.float32)
     w = array(rng, (64, 32, 5, 5), np.float32)
-    assert winograd.plan(50, 32, 64, (12, 12), (5, 5), Geometry(ONE, (0, 0), ONE), x.dtype) is not None
+    assert winograd.plan(50, 32, 64, (12, 12), (5, 5), Window(ONE, (0, 0), ONE), x.dtype) is not None
     before, results = pool.get_num_threads(), []
     try:
         for n in (1, 2, 3):

@@ -76,11 +76,11 @@ class Options:
 
         return {name: player(name) for name in networks}
 
-    def batches(self, data: Data, workers: int = 1) -> Batches:
-        """Batches of the data. Raises ValueError, naming the option, if the data do not fill one."""
+    def batches(self, data: Data, workers: int = 1, labels: np.ndarray | None = None) -> Batches:
+        """Batches of the data, with their labels. Raises ValueError, naming the option, if the data do not fill one."""
         if self.batch > len(data):
             raise ValueError(f"batch: expected at most the {len(data)} images of the data, got {self.batch}")
-        return Batches(data, self.batch, self.seed, workers=workers)
+        return Batches(data, self.batch, self.seed, workers=workers, labels=labels)
 
     def memory(self, rng: np.random.Generator, batches: Batches | None, G: Player) -> dict[str, Any]:
         """What most GANs remember beside their players: where noise comes from, the place in the data, G's average."""

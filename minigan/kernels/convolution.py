@@ -17,15 +17,16 @@ from itertools import pairwise
 import numpy as np
 
 from minigan.kernels import input_gradient, k4s2, winograd
-from minigan.kernels.elementwise import check_activation, finisher
-from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_size
+from minigan.kernels.elementwise import Activation, finisher
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panels
 from minigan.kernels.scratch import empty, scratch
 from minigan.kernels.weights import once
+from minigan.primitives.convolution import Pair, Window
 
+_WINDOW = Window()
 _SCATTER_CHANNELS = 8  # at most so many channels C, and dx is scattered in planes
 _BLOCK_NUMBERS = 16  # or in blocks, if the kernel reaches two each way and they have this many numbers
 _GATHER_SHARE = 0.7  # at most this share of the products that phases need, and only its rows are scattered
@@ -39,30 +40,22 @@ def conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None = None,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    activation: str | None = None,
-    slope: float = 0.01,
+    window: Window = _WINDOW,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, C, H, W) by (O, C, kh, kw) -> (N, O, OH, OW), then bias and activation."""
-    check_activation(activation, slope)
-    geometry = Geometry(stride, padding, dilation)
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
-    OH, OW = conv2d_output_size((H, W), (kh, kw), geometry)
-    check_array("x", x, (N, weight.shape[1], H, W), weight.dtype)
-    if min(OH, OW) < 1:
-        raise ValueError(f"x: a kernel of {(kh, kw)} with dilation {dilation} exceeds the padded input {(H, W)}")
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, x.dtype):
-        return winograd.conv2d(x, once(plan.forward_weight, weight), plan, bias, activation, slope)
-    if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
-        return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation, slope)
+    OH, OW = window.places((H, W), (kh, kw))
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
+        return winograd.conv2d(x, once(plan.forward_weight, weight), plan, bias, activation)
+    if k4s2.wins(C, O, (H, W), (kh, kw), window) and k4s2.fills_blocks((H, W)):
+        return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation)
     x = channels_last(x)
     K = kh * kw * C
     w = once(_forward_weight, weight)
     y = empty((N, OH, OW, O), x.dtype)
-    finish = finisher(bias, activation, slope)
-    vertical, horizontal = _forward_axes((kh, kw), geometry)
+    finish = finisher(bias, activation)
+    vertical, horizontal = _forward_axes((kh, kw), window)
     parts = tiles(N, OH, OW, K, x.itemsize)
 
     def body(i: int) -> None:
@@ -79,28 +72,22 @@ def conv2d_input_grad(
     dy: np.ndarray,
     weight: np.ndarray,
     input_size: Pair,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
+    window: Window = _WINDOW,
     bias: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = input_size, then bias and activation.
 
     As conv_transpose2d's forward, O are its input channels and C its output channels.
     """
-    check_activation(activation, slope)
-    geometry = Geometry(stride, padding, dilation)
     (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, input_size
-    output_size = conv2d_output_size((H, W), (kh, kw), geometry)
-    check_array("dy", dy, (N, len(weight), *output_size), weight.dtype)
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, dy.dtype):
-        return winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, (H, W), bias, activation, slope)
-    if k4s2.wins(C, O, (H, W), (kh, kw), geometry):
-        return k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), bias, activation, slope)
+    stride, padding, dilation = window
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, dy.dtype):
+        return winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, (H, W), bias, activation)
+    if k4s2.wins(C, O, (H, W), (kh, kw), window):
+        return k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), bias, activation)
     dy, w = channels_last(dy), channels_last(weight)
-    finish = finisher(bias, activation, slope)
+    finish = finisher(bias, activation)
     dx = empty((N, H, W, C), dy.dtype)
     if N == 0:
         return channels_first(dx)
@@ -109,13 +96,13 @@ def conv2d_input_grad(
     elif C <= _SCATTER_CHANNELS:
         overlaps_once = kh <= 2 * stride[0] and kw <= 2 * stride[1] and dilation == (1, 1)
         if overlaps_once and stride[0] * stride[1] * C >= _BLOCK_NUMBERS:
-            input_gradient.overlap_blocks(dy, w, dx, geometry, finish)
+            input_gradient.overlap_blocks(dy, w, dx, window, finish)
         else:
-            input_gradient.scatter_planes(dy, w, dx, geometry, finish)
+            input_gradient.scatter_planes(dy, w, dx, window, finish)
     elif OH * OW * stride[0] * stride[1] < _GATHER_SHARE * H * W and dilation[1] == 1:
-        input_gradient.gather_columns(dy, w, dx, geometry, finish)
+        input_gradient.gather_columns(dy, w, dx, window, finish)
     else:
-        input_gradient.interleave_phases(dy, w, dx, geometry, finish)
+        input_gradient.interleave_phases(dy, w, dx, window, finish)
     return channels_first(dx)
 
 
@@ -123,22 +110,18 @@ def conv2d_weight_grad(
     x: np.ndarray,
     dy: np.ndarray,
     kernel_size: Pair,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
+    window: Window = _WINDOW,
 ) -> np.ndarray:
     """(N, C, H, W) and (N, O, OH, OW) -> (O, C, kh, kw)."""
-    geometry = Geometry(stride, padding, dilation)
     (N, C, H, W), (_, O, OH, OW), (kh, kw) = x.shape, dy.shape, kernel_size
-    check_array("dy", dy, (N, O, *conv2d_output_size((H, W), (kh, kw), geometry)), x.dtype)
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), geometry, x.dtype):
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
         return winograd.conv2d_weight_grad(x, dy, plan)
-    if k4s2.wins(C, O, (H, W), (kh, kw), geometry) and k4s2.fills_blocks((H, W)):
+    if k4s2.wins(C, O, (H, W), (kh, kw), window) and k4s2.fills_blocks((H, W)):
         return k4s2.conv2d_weight_grad(x, dy)
     if dy.size == 0:
         return np.zeros((O, C, kh, kw), x.dtype)
     x, dy = channels_last(x), channels_last(dy)
-    vertical, horizontal = _forward_axes((kh, kw), geometry)
+    vertical, horizontal = _forward_axes((kh, kw), window)
     # one row of taps at a time, unless that is too thin a matrix
     group = min(kh, -(-64 // (kw * C)))
     groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
@@ -175,8 +158,8 @@ def _forward_weight(weight: np.ndarray) -> np.ndarray:
     return panels(channels_last(weight).reshape(len(weight), -1).T)
 
 
-def _forward_axes(kernel_size: Pair, geometry: Geometry) -> tuple[Axis, Axis]:
-    vertical, horizontal = (Axis(-p, s, d, k) for k, s, p, d in zip(kernel_size, *geometry, strict=True))
+def _forward_axes(kernel_size: Pair, window: Window) -> tuple[Axis, Axis]:
+    vertical, horizontal = (Axis(-p, s, d, k) for k, s, p, d in zip(kernel_size, *window, strict=True))
     return vertical, horizontal
 
 

@@ -1,12 +1,12 @@
-"""Activations and their slopes, chunk by chunk.
+"""Activations and their slopes: each once, for a small layer, a tile in the cache, or an array in chunks.
 
-An activation is named by a string; `slope` is leaky_relu's slope a for x <= 0. Every slope is read off the
-result y:
+`forward(x, out)` writes y = f(x) to out, which may be x. `backward(dy, y, out)` gives dy f'(x), read off y:
 
     relu        y = max(x, 0)                   dx = dy [y > 0]
     leaky_relu  y = max(x, a x)   (a <= 1)      dx = dy max([y > 0], a)
+    elu         y = max(x, e^min(x, 0) - 1)     dx = dy (min(y, 0) + 1)       right because e^x - 1 >= x
     tanh        y = tanh(x)                     dx = dy (1 - y^2)
-    sigmoid     y = 1 / (1 + exp(-x))           dx = dy (y - y^2)
+    sigmoid     y = 1 / (1 + exp(-x))           dx = dy (1 - y) y
 
 np.where would cost several times what the maximum of two arrays costs.
 """
@@ -14,103 +14,152 @@ np.where would cost several times what the maximum of two arrays costs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigan.kernels.layout import add_to_rows
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import constant_like, empty_like, memory_order, scratch
+from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, tanh
 
 Finish = Callable[[np.ndarray], None]
 
-ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid")
-_CHUNK = 1 << 18  # elements; of fewer, two threads spend much of their time waiting for each other between calls
+_SMALL = 1 << 12  # numbers: up to here a call costs more than its arithmetic
+_CHUNK = 1 << 18  # numbers; of fewer, two threads spend much of their time waiting for each other between calls
 
 
-def activate(x: np.ndarray, activation: str, slope: float = 0.01) -> np.ndarray:
-    """y = activation(x), in x's memory layout."""
-    check_activation(activation, slope)
+class Activation(NamedTuple):
+    """An activation: forward(x, out) -> out, backward(dy, y, out) -> out, or a new array where out is None."""
+
+    forward: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    backward: Callable[..., np.ndarray]
+
+
+@cache
+def activation(f: Callable[..., Any], *settings: float) -> Activation | None:
+    """How f with these settings is computed here, or None where only the definition is right."""
+    if f is leaky_relu:
+        (a,) = settings or (0.01,)
+        if not a > 0:  # 0 * inf; or y > 0 on both sides
+            return None
+        return Activation(
+            lambda x, out: _leaky_relu(x, out, a), lambda dy, y, out=None: _leaky_relu_backward(dy, y, out, a)
+        )
+    if f is elu and settings not in ((), (1.0,)):
+        return None
+    return _OTHERS.get(f)
+
+
+def apply(x: np.ndarray, f: Activation) -> np.ndarray:
+    """y = f(x), in x's memory layout, chunk by chunk."""
     y = empty_like(x)
     x, flat = _flat(x, y)
-
-    def body(chunk: slice) -> None:
-        _activate(x[chunk], activation, slope, out=flat[chunk])
-
-    _for_chunks(flat.size, body)
+    _for_chunks(flat.size, lambda chunk: f.forward(x[chunk], flat[chunk]))
     return y
 
 
-def activation_grad(dy: np.ndarray, y: np.ndarray, activation: str, slope: float = 0.01) -> np.ndarray:
-    """dx = dy * activation'(x), in y's memory layout."""
-    check_activation(activation, slope)
+def times_slope(dy: np.ndarray, y: np.ndarray, f: Activation) -> np.ndarray:
+    """dy f'(x), in y's memory layout, chunk by chunk."""
     dx = empty_like(y)
     dy, y, flat = _flat(dy, y, dx)
-
-    def body(chunk: slice) -> None:
-        slope_times(dy[chunk], y[chunk], activation, slope, out=flat[chunk])
-
-    _for_chunks(flat.size, body)
+    _for_chunks(flat.size, lambda chunk: f.backward(dy[chunk], y[chunk], flat[chunk]))
     return dx
 
 
-def activate_in_place(x: np.ndarray, activation: str | None, slope: float) -> None:
-    """Overwrite x, a chunk of at most a few megabytes, with its activation."""
-    _activate(x, activation, slope, out=x)
-
-
-def finisher(bias: np.ndarray | None, activation: str | None, slope: float) -> Finish:
+def finisher(bias: np.ndarray | None, f: Activation | None) -> Finish:
     """What a convolution does to a tile (rows, channels) of its result while that is still in the cache."""
 
     def finish(out: np.ndarray) -> None:
         if bias is not None:
             add_to_rows(out, bias)
-        activate_in_place(out, activation, slope)
+        if f is not None:
+            f.forward(out, out)
 
     return finish
 
 
-def slope_times(dy: np.ndarray, y: np.ndarray, activation: str | None, slope: float, out: np.ndarray) -> None:
-    """out = dy * activation'(x) for one chunk; out may be dy itself."""
-    factor = scratch("activation", y.shape, y.dtype) if out is dy else out
-    if activation == "relu":
-        np.greater(y, 0, out=factor)
-    elif activation == "leaky_relu":
-        np.greater(y, 0, out=factor)
-        if slope <= 1:
-            np.maximum(factor, constant_like(factor, slope), out=factor)
-        else:
-            factor *= 1 - slope
-            factor += slope
-    elif activation == "tanh":
-        np.multiply(y, y, out=factor)
-        np.subtract(1, factor, out=factor)
-    elif activation == "sigmoid":
-        np.multiply(y, y, out=factor)
-        np.subtract(y, factor, out=factor)
-    np.multiply(dy, factor, out=out)
+def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    return np.maximum(x, _repeated(0.0, x), out=out)
 
 
-def check_activation(activation: str | None, slope: float) -> None:
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ValueError(f"activation: expected None or one of {ACTIVATIONS}, got {activation!r}")
-    if activation == "leaky_relu" and not slope >= 0:
-        raise ValueError(f"slope: expected at least 0, for the sign of y must be that of x, got {slope}")
+def _relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    slope = np.greater(y, 0, out=np.empty_like(y) if out is None else out)
+    slope *= dy
+    return slope
 
 
-def _activate(x: np.ndarray, activation: str | None, slope: float, out: np.ndarray) -> None:
-    if activation == "relu":
-        np.maximum(x, constant_like(x, 0), out=out)
-    elif activation == "leaky_relu":
-        scaled = np.multiply(x, slope, out=scratch("activation", x.shape, x.dtype))
-        (np.maximum if slope <= 1 else np.minimum)(x, scaled, out=out)
-    elif activation == "tanh":
-        np.tanh(x, out=out)
-    elif activation == "sigmoid":
-        np.negative(x, out=out)
-        with np.errstate(over="ignore"):  # 1 / inf = 0 is right
-            np.exp(out, out=out)
-        np.add(out, 1, out=out)
-        np.divide(1, out, out=out)
+def _leaky_relu(x: np.ndarray, out: np.ndarray, a: float) -> np.ndarray:
+    scaled = np.multiply(x, a, out=scratch("activation", x.shape, x.dtype))
+    return (np.maximum if a <= 1.0 else np.minimum)(x, scaled, out=out)
+
+
+def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None, a: float) -> np.ndarray:
+    slope = np.greater(y, 0, out=np.empty_like(y) if out is None else out)
+    if a <= 1.0:
+        np.maximum(slope, _repeated(a, y), out=slope)
+    else:
+        slope *= 1.0 - a
+        slope += a
+    slope *= dy
+    return slope
+
+
+def _elu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    negative = np.minimum(x, 0.0)
+    np.expm1(negative, out=negative)
+    return np.maximum(x, negative, out=out)
+
+
+def _elu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    slope = np.minimum(y, 0.0, out=out)
+    slope += 1.0
+    slope *= dy
+    return slope
+
+
+def _sigmoid(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    np.negative(x, out=out)
+    with np.errstate(over="ignore"):  # 1 / inf = 0 is right
+        np.exp(out, out=out)
+    out += 1.0
+    return np.reciprocal(out, out=out)
+
+
+def _sigmoid_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    if out is None:
+        slope = 1.0 - y
+        slope *= y
+    else:  # the same, rounded otherwise
+        slope = np.multiply(y, y, out=out)
+        np.subtract(y, slope, out=slope)
+    slope *= dy
+    return slope
+
+
+def _tanh(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    return np.tanh(x, out=out)
+
+
+def _tanh_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    slope = np.multiply(y, y, out=out)
+    np.subtract(1.0, slope, out=slope)
+    slope *= dy
+    return slope
+
+
+_OTHERS = {
+    relu: Activation(_relu, _relu_backward),
+    elu: Activation(_elu, _elu_backward),
+    sigmoid: Activation(_sigmoid, _sigmoid_backward),
+    tanh: Activation(_tanh, _tanh_backward),
+}
+
+
+def _repeated(value: float, like: np.ndarray) -> float | np.ndarray:
+    """A large array's second operand in np.maximum: an array of one number is compared three times as fast as it."""
+    return value if like.size <= _SMALL else constant_like(like, value)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -120,5 +169,5 @@ def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(array.transpose(order).reshape(-1) for array in arrays)
 
 
-def _for_chunks(size: int, body: Callable[[slice], None]) -> None:
+def _for_chunks(size: int, body: Callable[[slice], object]) -> None:
     parallel_for(-(-size // _CHUNK), lambda i: body(slice(i * _CHUNK, min((i + 1) * _CHUNK, size))))

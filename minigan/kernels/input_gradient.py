@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.elementwise import Finish
-from minigan.kernels.geometry import Geometry, Pair
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import get_num_threads, parallel_for
 from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import scratch
+from minigan.primitives.convolution import Pair, Window
 
 _GATHER_ROWS = 512  # rows (n, oy) of one product
 _VECTOR = 16  # numbers
@@ -33,12 +33,12 @@ def interleave_phases(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
-    geometry: Geometry,
+    window: Window,
     finish: Finish,
 ) -> None:
     """Convolutions of stride 1, one for each phase of dx."""
     _, kh, kw, C = w.shape
-    (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, geometry
+    (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, window
     vertical = _phases(H, kh, sh, ph, dh)
     horizontal = _phases(W, kw, sw, pw, dw)
     # (O, kh, kw, C) -> (taps, taps, O, C) -> (K, C), in panels
@@ -74,7 +74,7 @@ def gather_columns(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
-    geometry: Geometry,
+    window: Window,
     finish: Finish,
 ) -> None:
     """Columns of dx are gathered, rows scattered; horizontally without dilation.
@@ -87,8 +87,8 @@ def gather_columns(
     image that holds its columns one after the other.
     """
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
-    (sh, sw), (ph, pw), (dh, dw) = geometry
-    height, _ = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    (sh, sw), (ph, pw), (dh, dw) = window
+    height, _ = _reached((OH, OW), (kh, kw), (H, W), window)
     horizontal = _phases(W, kw, sw, pw, dw)
     # (O, kh, taps, C) -> (taps*O, kh*C), in panels
     matrices = [panels(w[:, :, phase.taps].transpose(2, 0, 1, 3).reshape(-1, kh * C)) for phase in horizontal]
@@ -122,13 +122,13 @@ def scatter_planes(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
-    geometry: Geometry,
+    window: Window,
     finish: Finish,
 ) -> None:
     """Each tap's share of dx as planes (C, n, OH, OW), all by one product, added where the tap points."""
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
-    (sh, sw), (ph, pw), (dh, dw) = geometry
-    height, width = _reached((OH, OW), (kh, kw), (H, W), geometry)
+    (sh, sw), (ph, pw), (dh, dw) = window
+    height, width = _reached((OH, OW), (kh, kw), (H, W), window)
     matrix = w.reshape(O, kh * kw * C)
     n_tiles = -(-N // max(1, tiles(N, OH, OW, kh * kw * C, dy.itemsize)[0].n1))
 
@@ -154,7 +154,7 @@ def overlap_blocks(
     dy: np.ndarray,
     w: np.ndarray,
     dx: np.ndarray,
-    geometry: Geometry,
+    window: Window,
     finish: Finish,
 ) -> None:
     """A pixel of dy reaches blocks of s*s pixels of dx: two each way if the kernel is at most 2s wide.
@@ -166,7 +166,7 @@ def overlap_blocks(
     so each block a is one product, and its share of all blocks b is added as it lies in memory. No dilation.
     """
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
-    (sh, sw), (ph, pw), _ = geometry
+    (sh, sw), (ph, pw), _ = window
     A, B = -(-kh // sh), -(-kw // sw)
     BH, BW = max(OH + A - 1, -(-(H + ph) // sh)), max(OW + B - 1, -(-(W + pw) // sw))
     block = sh * sw * C
@@ -241,10 +241,10 @@ def _phases(size: int, k: int, s: int, p: int, d: int) -> list[_Phase]:
     return phases
 
 
-def _reached(output_size: Pair, kernel_size: Pair, input_size: Pair, geometry: Geometry) -> Pair:
+def _reached(output_size: Pair, kernel_size: Pair, input_size: Pair, window: Window) -> Pair:
     """The size of an image for all that taps reach and all that dx asks for; its pixel m is iy = m - p."""
     height, width = (
         max((out - 1) * s + (k - 1) * d + 1, size + p)
-        for out, k, size, s, p, d in zip(output_size, kernel_size, input_size, *geometry, strict=True)
+        for out, k, size, s, p, d in zip(output_size, kernel_size, input_size, *window, strict=True)
     )
     return height, width

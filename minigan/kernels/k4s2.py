@@ -34,12 +34,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigan.kernels.elementwise import finisher
-from minigan.kernels.geometry import Geometry, Pair
+from minigan.kernels.elementwise import Activation, finisher
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
 from minigan.kernels.scratch import empty, scratch
+from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
 _PADDED = 1.25  # outputs with padding, for one without
@@ -49,10 +49,10 @@ _GRAD_NUMBERS = 1 << 22  # numbers in its V, if they are more blocks
 _GRAD_ROWS = 256  # blocks in one of its products: enough to hide the addition to the sums
 
 
-def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry) -> bool:
+def wins(C: int, O: int, input_size: Pair, kernel_size: Pair, window: Window) -> bool:
     """Whether this convolution is one of ours, and large enough to gain."""
     return (
-        (kernel_size, geometry) == ((4, 4), ((2, 2), (1, 1), (1, 1)))
+        (kernel_size, window) == ((4, 4), ((2, 2), (1, 1), (1, 1)))
         and input_size[0] % 2 == 0 == input_size[1] % 2
         and min(input_size) >= 4
         and min(C, O) >= _MIN_CHANNELS
@@ -113,15 +113,14 @@ def conv2d(
     x: np.ndarray,
     U: np.ndarray,
     bias: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, C, 2 OH, 2 OW) -> (N, O, OH, OW), then bias and activation; U is forward_weight's."""
     x = channels_last(x)
     (N, H, W, C), O = x.shape, U.shape[2] * U.shape[4]
     OH, OW = H // 2, W // 2
     TH, TW = -(-OH // 2), -(-OW // 2)
-    finish = finisher(bias, activation, slope)
+    finish = finisher(bias, activation)
     y = empty((N, OH, OW, O), x.dtype)
     n_tiles, cut = _image_tiles(N, TH * TW)
 
@@ -150,8 +149,7 @@ def conv2d_input_grad(
     dy: np.ndarray,
     U: np.ndarray,
     bias: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, O, OH, OW) -> (N, C, 2 OH, 2 OW), then bias and activation: conv_transpose2d's forward.
 
@@ -160,7 +158,7 @@ def conv2d_input_grad(
     dy = channels_last(dy)
     (N, OH, OW, O), C = dy.shape, U.shape[2] * U.shape[4] // 4
     TH, TW = -(-OH // 2), -(-OW // 2)
-    finish = finisher(bias, activation, slope)
+    finish = finisher(bias, activation)
     dx = empty((N, 2 * OH, 2 * OW, C), dy.dtype)
     n_tiles, cut = _image_tiles(N, TH * TW)
 

@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigan.kernels.elementwise import activate_in_place, check_activation, slope_times
+from minigan.kernels.elementwise import Activation
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import constant, empty, scratch
@@ -36,21 +36,6 @@ _TILE = 1 << 19  # elements of a tile that is summed
 _ALONE = 1 << 18  # elements: below, one thread is done before two have started
 _SUMMED = 1 << 10  # numbers in a row that is added to the next
 _REWRITTEN = 1 << 13  # numbers in a row that is multiplied by a vector: numpy copies shorter vectors first
-
-
-def batch_norm(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    eps: float = 1e-5,
-    activation: str | None = None,
-    slope: float = 0.01,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, with the batch's mean and biased variance (C,)."""
-    if x.size == 0:
-        raise ValueError(f"x: a batch needs numbers to have a mean, got shape {x.shape}")
-    mean, var = moments(x)
-    return normalize(x, weight, bias, mean, var, eps, activation, slope), mean, var
 
 
 def channel_sums(x: np.ndarray) -> np.ndarray:
@@ -78,11 +63,9 @@ def normalize(
     mean: np.ndarray,
     var: np.ndarray,
     eps: float = 1e-5,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """y for a given mean and variance, as in evaluation."""
-    check_activation(activation, slope)
     rows = _rows(x)
     y = empty(rows.shape, x.dtype)
     exact_a = weight / np.sqrt(var.astype(np.float64) + eps)
@@ -94,7 +77,8 @@ def normalize(
         width = out.shape[1]
         np.multiply(xs[k], a[:width], out=out)
         np.add(out, b[:width], out=out)
-        activate_in_place(out, activation, slope)
+        if activation is not None:
+            activation.forward(out, out)
 
     parallel_for(len(xs), body)
     return _like(y, x)
@@ -108,13 +92,9 @@ def batch_norm_backward(
     var: np.ndarray,
     eps: float = 1e-5,
     y: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """dx, dweight, dbias; y is the forward's result, needed if there was an activation."""
-    check_activation(activation, slope)
-    if activation is not None and y is None:
-        raise ValueError(f"y: the slope of {activation} is read off the forward's result, got None")
     g, rows = _rows(dy), _rows(x)
     R, C = rows.shape
     dz = dx = empty(rows.shape, x.dtype)
@@ -123,8 +103,8 @@ def batch_norm_backward(
     gs, ys, xs, dzs = (_tiles(part, _SUMMED) for part in (g, g if y is None else _rows(y), rows, dz))
 
     def sums(k: int) -> list[np.ndarray]:
-        if y is not None:
-            slope_times(gs[k], ys[k], activation, slope, out=dzs[k])
+        if activation is not None:
+            activation.backward(gs[k], ys[k], dzs[k])
         return [_sum(dzs[k]), _sum_of_products(dzs[k], xs[k])]
 
     dbias, products = _summed((len(xs), 2, C), sums)

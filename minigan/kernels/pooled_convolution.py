@@ -1,7 +1,9 @@
 """Convolution of few channels at stride 1, activation and 2x2 max-pooling in one pass, and the way back.
 
     z[n,r,q,o]   = sum over ky, kx, c   x[n,r+ky-p,q+kx-p,c] w[o,ky,kx,c]
-    y[n,oy,ox,o] = f(b[o] + max over ty, tx in {0, 1} of z[n,2oy+ty,2ox+tx,o])
+    y[n,oy,ox,o] = f(b[o] + max over ty, tx in {0, 1} of z[n,2oy+ty,2ox+tx,o])        f(z) = max(z, a z)
+
+with a slope a in [0, 1]: 0 is ReLU, 1 no activation, between them leaky ReLU.
 
 With few channels a convolution is little work and z is large, so most of the time z, its gradient and their copies are
 on their way to memory and back. Here they stay in a tile's scratch. Forwards only y comes out, and four bits for each
@@ -31,37 +33,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigan.kernels.geometry import Geometry, Pair, check_array, conv2d_output_size
 from minigan.kernels.layout import add_to_rows, channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.pooling import bordered
 from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import constant, constant_like, empty, scratch
 from minigan.kernels.weights import once
+from minigan.primitives.convolution import Pair, Window
 
 _PATCH = 128  # numbers in a row of A, at most
 _TILE = 1 << 19  # numbers of y
 _GRAD_ROWS = 192  # rows of one product in the weight gradient, of those that are summed
 _VECTOR = 16  # numbers
-_ONE = (1, 1)
 
 
 def takes(
     x_shape: Sequence[int],
     weight_shape: Sequence[int],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    activation: str | None,
-    slope: float = 0.01,
+    window: Window,
+    slope: float,
 ) -> bool:
     """Whether there is a kernel for this, and it is faster than a convolution and a pooling one after the other."""
     _, C, kh, kw = weight_shape
     return (
-        stride == dilation == _ONE
+        window.stride == window.dilation == (1, 1)
         and C * kh * (kw + 1) <= _PATCH
-        and (activation in (None, "relu") or (activation == "leaky_relu" and 0 <= slope <= 1))
-        and min(_output_size(x_shape[2:], (kh, kw), padding)) > 0
+        and 0 <= slope <= 1
+        and min(_output_size(x_shape[2:], (kh, kw), window.padding)) > 0
     )
 
 
@@ -70,15 +68,13 @@ def conv2d_max_pool2d(
     weight: np.ndarray,
     bias: np.ndarray | None = None,
     padding: Pair = (0, 0),
-    activation: str | None = None,
-    slope: float = 0.01,
+    slope: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(N, C, H, W) by (O, C, kh, kw) -> y (N, O, OH, OW), OH = (H + 2p - kh + 1) // 2, and the bits for `gradients`.
 
     Where it hands back no bits, y is not to be used.
     """
     (N, _, H, W), (O, _, kh, kw) = x.shape, weight.shape
-    check_array("x", x, (N, weight.shape[1], H, W), weight.dtype)
     OH, OW = _output_size((H, W), (kh, kw), padding)
     x, w = channels_last(x), once(_forward_weight, weight)
     y, bits = empty((N, OH, OW, O), x.dtype), empty((4 * N * OH * OW * O,), np.bool_)
@@ -104,11 +100,11 @@ def conv2d_max_pool2d(
         finite[i] = bool(np.isfinite(constant(1.0, len(left), x.dtype) @ left).all())
         result = left.reshape(OH, images, OW * O)
         out = y[n].reshape(images, OH, OW * O).swapaxes(0, 1)
-        if activation is None:
+        if slope == 1:
             out[...] = result
         else:
             np.greater(left, 0, out=positive)
-            least = np.multiply(left, slope, out=upper) if activation == "leaky_relu" else constant_like(upper, 0)
+            least = np.multiply(left, slope, out=upper) if slope else constant_like(upper, 0)
             np.maximum(result, least.reshape(result.shape), out=out)
 
     def quiet(i: int) -> None:
@@ -126,13 +122,11 @@ def gradients(
     x: np.ndarray,
     weight: np.ndarray,
     padding: Pair = (0, 0),
-    activation: str | None = None,
-    slope: float = 0.01,
+    slope: float = 1.0,
 ) -> tuple[np.ndarray, ...]:
     """Those of dx, dw and db that are wanted, as numbers 0, 1 and 2, in this order."""
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
     OH, OW = _output_size((H, W), (kh, kw), padding)
-    check_array("dy", dy, (N, O, OH, OW), weight.dtype)
     dy, x = channels_last(dy), channels_last(x)
     parts = _tiles(N, OH * OW * O)
     wants_dx, wants_dw, wants_db = (i in wanted for i in range(3))
@@ -147,7 +141,7 @@ def gradients(
         dz = scratch("dz", (3, OH, images * OW, O), x.dtype)
         lower, right, d = dz.reshape(3, -1, O)  # `lower` is the lower row's share; what is left of d is the upper's
         right_won, lower_won, positive = _of_tile(bits, n, OH * OW * O, d.shape)
-        _times_slope(dy[n].reshape(images, OH, OW * O).swapaxes(0, 1), positive, activation, slope, out=d)
+        _times_slope(dy[n].reshape(images, OH, OW * O).swapaxes(0, 1), positive, slope, out=d)
         if wants_db:
             np.matmul(constant(1.0, len(d), x.dtype), d, out=dbs[i])
         if wants_dw:
@@ -180,16 +174,6 @@ def gradients(
     return tuple([results[i] for i in wanted])
 
 
-def taps(bits: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Which z won, 2 ty + tx, for y of this shape (N, O, OH, OW)."""
-    N, O, OH, OW = shape
-    result = np.empty((N, OH, OW, O), np.intp)
-    for n in _tiles(N, OH * OW * O):
-        right_won, lower_won, _ = _of_tile(bits, n, OH * OW * O, (OH, n.stop - n.start, OW, O))
-        result[n] = (2 * lower_won + np.where(lower_won, right_won[1], right_won[0])).swapaxes(0, 1)
-    return channels_first(result)
-
-
 def _strips(x: np.ndarray, OW: int, kw: int, padding: Pair) -> np.ndarray:
     """x (n, H, W, C) -> (n, OW, H + 2p, (kw+1)*C): the columns 2ox ... 2ox + kw, zero outside of x."""
     if padding != (0, 0):
@@ -211,14 +195,14 @@ def _patches(strips: np.ndarray, OH: int, OW: int, kh: int) -> np.ndarray:
     return np.ndarray((2, OH, n * OW, kh * width), strips.dtype, strips.data, 0, strides)
 
 
-def _times_slope(dy: np.ndarray, positive: np.ndarray, activation: str | None, slope: float, out: np.ndarray) -> None:
+def _times_slope(dy: np.ndarray, positive: np.ndarray, slope: float, out: np.ndarray) -> None:
     """out (rows, O) = dy f'(y), for dy (OH, n, OW*O) with gaps."""
     d = out.reshape(dy.shape)
-    if activation is None:
+    if slope == 1:
         d[...] = dy
         return
     out[...] = positive
-    if activation == "leaky_relu":
+    if slope:
         np.maximum(out, constant_like(out, slope), out=out)
     d *= dy
 
@@ -312,7 +296,7 @@ def _one_kernel(dw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _output_size(input_size: Sequence[int], kernel_size: Pair, padding: Pair) -> Pair:
     H, W = input_size
-    OH, OW = conv2d_output_size((H, W), kernel_size, Geometry(_ONE, padding, _ONE))
+    OH, OW = Window(padding=padding).places((H, W), kernel_size)
     return OH // 2, OW // 2
 
 

@@ -21,25 +21,21 @@ import numpy as np
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.scratch import empty, scratch
-
-Pair = tuple[int, int]
+from minigan.primitives.convolution import Pair, Window
 
 _TILE = 1 << 20  # elements
 _ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 
-def max_pool2d(x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> np.ndarray:
+def max_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
     """(N, C, H, W) -> (N, C, OH, OW)."""
-    return _pool(x, kernel_size, stride, padding, np.maximum, -np.inf)
+    return _pool(x, kernel_size, window, np.maximum, -np.inf)
 
 
-def max_pool2d_backward(
-    dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)
-) -> np.ndarray:
+def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
     """dx, with y the forward's result."""
-    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
-    H, W = x.shape[2:]
-    OH, OW = _output_size((H, W), kernel_size, stride, padding)
+    (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
+    (H, W), (OH, OW), (ph, pw) = x.shape[2:], y.shape[2:], padding
     x, y, dy = channels_last(x), channels_last(y), channels_last(dy)
     dx = empty(x.shape, x.dtype)
     disjoint = kh <= sh and kw <= sw
@@ -70,16 +66,15 @@ def max_pool2d_backward(
     return channels_first(dx)
 
 
-def avg_pool2d(x: np.ndarray, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> np.ndarray:
+def avg_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
     """(N, C, H, W) -> (N, C, OH, OW)."""
-    return _pool(x, kernel_size, stride, padding, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
+    return _pool(x, kernel_size, window, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
 
 
-def avg_pool2d_backward(
-    dy: np.ndarray, input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)
-) -> np.ndarray:
+def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, window: Window) -> np.ndarray:
     """dx (N, C, H, W) with (H, W) = input_size."""
-    (kh, kw), (sh, sw), (ph, pw), (H, W) = kernel_size, stride, padding, input_size
+    (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
+    (H, W), (ph, pw) = input_size, padding
     dy = channels_last(dy)
     N, OH, OW, C = dy.shape
     dx = empty((N, H, W, C), dy.dtype)
@@ -106,15 +101,14 @@ def avg_pool2d_backward(
 def _pool(
     x: np.ndarray,
     kernel_size: Pair,
-    stride: Pair,
-    padding: Pair,
+    window: Window,
     combine: np.ufunc,
     border: float,
     scale: float | None = None,
 ) -> np.ndarray:
-    (kh, kw), (sh, sw) = kernel_size, stride
+    (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     N, C, H, W = x.shape
-    OH, OW = _output_size((H, W), kernel_size, stride, padding)
+    OH, OW = window.places((H, W), kernel_size)
     x = channels_last(x)
     y = empty((N, OH, OW, C), x.dtype)
 
@@ -147,19 +141,6 @@ def bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
     image[...] = value
     image[:, ph : ph + H, pw : pw + W] = x
     return image
-
-
-def _output_size(input_size: Pair, kernel_size: Pair, stride: Pair, padding: Pair) -> Pair:
-    """(H, W) -> (OH, OW)."""
-    for p, k in zip(padding, kernel_size, strict=True):
-        if 2 * p > k:
-            raise ValueError(f"padding: expected at most half of the kernel {kernel_size}, got {padding}")
-    OH, OW = (
-        (size + 2 * p - k) // s + 1 for size, k, s, p in zip(input_size, kernel_size, stride, padding, strict=True)
-    )
-    if min(OH, OW) < 1:
-        raise ValueError(f"x: a kernel of {kernel_size} exceeds the padded input {input_size}")
-    return OH, OW
 
 
 def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:

@@ -40,12 +40,12 @@ from functools import cache
 
 import numpy as np
 
-from minigan.kernels.elementwise import finisher
-from minigan.kernels.geometry import Geometry, Pair, conv2d_output_size
+from minigan.kernels.elementwise import Activation, finisher
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
 from minigan.kernels.products import multiply, multiply_stack_transposed, panels
 from minigan.kernels.scratch import empty, scratch
+from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms take longer than the products they save
 _MIN_IMAGES = 32  # an image is a row of each product
@@ -151,20 +151,18 @@ class Plan:
         return U.reshape(self.vertical.q, 1, self.horizontal.q, 1, *w.shape[1:])
 
 
-def plan(
-    N: int, C: int, O: int, input_size: Pair, kernel_size: Pair, geometry: Geometry, dtype: np.dtype
-) -> Plan | None:
+def plan(N: int, C: int, O: int, input_size: Pair, kernel_size: Pair, window: Window, dtype: np.dtype) -> Plan | None:
     """How to compute this convolution here; None if it is not one of ours, or too small to gain."""
-    if N < _MIN_IMAGES or min(C, O) < _MIN_CHANNELS or C * O * math.prod(geometry.stride) > _MAX_WEIGHTS:
+    if N < _MIN_IMAGES or min(C, O) < _MIN_CHANNELS or C * O * math.prod(window.stride) > _MAX_WEIGHTS:
         return None
-    return _plan(input_size, kernel_size, geometry, dtype)
+    return _plan(input_size, kernel_size, window, dtype)
 
 
 @cache
-def _plan(input_size: Pair, kernel_size: Pair, geometry: Geometry, dtype: np.dtype) -> Plan | None:
-    output_size = conv2d_output_size(input_size, kernel_size, geometry)
+def _plan(input_size: Pair, kernel_size: Pair, window: Window, dtype: np.dtype) -> Plan | None:
+    output_size = window.places(input_size, kernel_size)
     axes = []
-    for L, size, k, s, p, d in zip(output_size, input_size, kernel_size, *geometry, strict=True):
+    for L, size, k, s, p, d in zip(output_size, input_size, kernel_size, *window, strict=True):
         r = -(-k // s)
         ways = [m for m in range(2, _MAX_OUTPUTS + 1) if m + r - 2 in _POINTS and m <= L <= _MAX_BLOCKS * m]
         if r not in _TAPS or d > 1 or not ways or (size + 2 * p - k) % s:
@@ -172,7 +170,7 @@ def _plan(input_size: Pair, kernel_size: Pair, geometry: Geometry, dtype: np.dty
         m = min(ways, key=lambda m: -(-L // m) * (m + r - 1))
         axes.append(Axis(m, L, size, k, s, p, dtype))
     vertical, horizontal = axes
-    (kh, kw), (sh, sw), (OH, OW) = kernel_size, geometry.stride, output_size
+    (kh, kw), (sh, sw), (OH, OW) = kernel_size, window.stride, output_size
     if len(vertical.B) * len(horizontal.B) * sh * sw > _SHARE * kh * kw * OH * OW:
         return None
     return Plan(vertical, horizontal, kernel_size)
@@ -197,13 +195,12 @@ def conv2d(
     U: np.ndarray,
     plan: Plan,
     bias: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, C, H, W) -> (N, O, OH, OW), then bias and activation; U is forward_weight's."""
     x = channels_last(x)
     N, O = len(x), U.shape[4] * U.shape[6]
-    finish = finisher(bias, activation, slope)
+    finish = finisher(bias, activation)
     y = empty((N, *plan.outputs, O), x.dtype)
     cuts = _tiles(N, _image_bytes(plan, x.shape[3], O, x.dtype))
 
@@ -228,14 +225,13 @@ def conv2d_input_grad(
     plan: Plan,
     input_size: Pair,
     bias: np.ndarray | None = None,
-    activation: str | None = None,
-    slope: float = 0.01,
+    activation: Activation | None = None,
 ) -> np.ndarray:
     """(N, O, OH, OW) -> (N, C, H, W), then bias and activation: conv_transpose2d's forward. U is backward_weight's."""
     dy = channels_last(dy)
     N, K, (sh, sw) = len(dy), U.shape[4] * U.shape[6], plan.strides
     C = K // (sh * sw)
-    finish = finisher(bias, activation, slope)
+    finish = finisher(bias, activation)
     dx = empty((N, *input_size, C), dy.dtype)
     cuts = _tiles(N, _image_bytes(plan, C, dy.shape[3], dy.dtype))
 

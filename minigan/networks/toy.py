@@ -63,7 +63,7 @@ def discriminator(
     return Sequential(layers if logits else {**layers, "sigmoid": Sigmoid()})
 
 
-class Look:
+class Look(Layer):
     """What D reads: (rows * minibatch, 1) -> (rows, inputs)."""
 
     def __init__(self, preprocess: Preprocess, minibatch: int) -> None:

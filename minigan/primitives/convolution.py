@@ -10,7 +10,7 @@ one matrix product:
     cols = im2col(x)      (N, C*kh*kw, OH*OW)      a column is the patch that one output pixel reads
     y    = W cols         W (O, C*kh*kw)           y (N, O, OH*OW)
 
-A 2x2 kernel on a 3x3 image, stride 1, takes four places:
+A 2x2 window on a 3x3 image, stride 1, takes four places:
 
     x = 1 2 3          im2col(x) = 1 2 4 5     the upper left number of each patch, tap (0, 0)
         4 5 6                      2 3 5 6     tap (0, 1)
@@ -45,16 +45,164 @@ from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
-from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp_joint, primitive
-from minigan.kernels import convolution, gpu, normalization
-from minigan.primitives.elementwise import Activation, for_gpu, for_kernels, times_slope
 from minigan.primitives.shaping import sum
 
 Pair = tuple[int, int]
 
 
+class Window(NamedTuple):
+    """How a window of taps moves over an image: vertical and horizontal stride, padding and dilation."""
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @classmethod
+    def of(cls, stride: int | Pair, padding: int | Pair, dilation: int | Pair = 1) -> Window:
+        """From numbers or pairs."""
+        return cls(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
+
+    def places(self, size: Sequence[int], taps: Sequence[int]) -> Pair:
+        """How many places a window of (kh, kw) taps takes: (OH, OW) on an image (H, W); less than 1 if it is larger."""
+        OH, OW = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, taps, *self, strict=True))
+        return OH, OW
+
+    def check_output_padding(self, extra: Pair) -> None:
+        """Refuse rows and columns that no pixel of the input would reach."""
+        if any(e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
+            raise ValueError(f"output_padding: expected less than stride or dilation, got {extra} with {self}")
+
+    def transposed_size(self, size: Sequence[int], taps: Sequence[int], extra: Pair) -> Pair:
+        """The image (H, W) on which the window would take size[0] * size[1] places."""
+        H, W = (
+            (n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, e, s, p, d in zip(size, taps, extra, *self, strict=True)
+        )
+        if H < 1 or W < 1:
+            raise ValueError(f"conv_transpose2d: nothing is left of the output: its size would be {(H, W)}")
+        return H, W
+
+    def slices(self, taps: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+        """For each tap (u, v) of the window, the slices of the padded image that it meets at all places."""
+        (sh, sw), _, (dh, dw) = self
+        for u in range(taps[0]):
+            for v in range(taps[1]):
+                top, left = u * dh, v * dw
+                rows = slice(top, top + sh * (places[0] - 1) + 1, sh)
+                columns = slice(left, left + sw * (places[1] - 1) + 1, sw)
+                yield u, v, (rows, columns)
+
+
+def pair(name: str, value: int | Pair, least: int) -> Pair:
+    """A number for both directions, or (vertical, horizontal), each at least `least`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= least for n in both):
+        raise ValueError(f"{name}: expected a whole number >= {least} or a pair of them, got {value!r}")
+    return int(both[0]), int(both[1])
+
+
+def im2col(x: Array, taps: Sequence[int], places: Sequence[int], window: Window, border: float = 0.0) -> Array:
+    """Copy patches out: (N, C, H, W) -> (N, C*kh*kw, OH*OW), column by column the patch of one place."""
+    N, C, H, W = x.shape
+    (kh, kw), (OH, OW), (ph, pw) = taps, places, window.padding
+    xp = array_module(x)
+    padded = xp.full((N, C, H + 2 * ph, W + 2 * pw), border, x.dtype)
+    padded[:, :, ph : ph + H, pw : pw + W] = x
+    cols = xp.empty((N, C, kh, kw, OH, OW), x.dtype)
+    for u, v, (rows, columns) in window.slices(taps, places):
+        cols[:, :, u, v] = padded[:, :, rows, columns]
+    return cols.reshape(N, C * kh * kw, OH * OW)  # (N, C, kh, kw, OH, OW) -> (N, C*kh*kw, OH*OW)
+
+
+def col2im(cols: Array, size: Sequence[int], taps: Sequence[int], places: Sequence[int], window: Window) -> Array:
+    """Add patches up where they came from: (N, C*kh*kw, OH*OW) -> (N, C, H, W). The adjoint of im2col."""
+    (H, W), (kh, kw), (OH, OW), (ph, pw) = size, taps, places, window.padding
+    N, C = cols.shape[0], cols.shape[1] // (kh * kw)
+    cols = cols.reshape(N, C, kh, kw, OH, OW)  # (N, C*kh*kw, OH*OW) -> (N, C, kh, kw, OH, OW)
+    padded = array_module(cols).zeros((N, C, H + 2 * ph, W + 2 * pw), cols.dtype)
+    for u, v, (rows, columns) in window.slices(taps, places):
+        padded[:, :, rows, columns] += cols[:, :, u, v]
+    return padded[:, :, ph : ph + H, pw : pw + W]
+
+
+# --- The three faces: each one's derivatives are the other two ------------------------------------------------------
+
+
+@primitive
+def conv2d_product(x: Array, weight: Array, window: Window, places: Pair) -> Array:
+    """W im2col(x): (N, C, H, W), (O, C, kh, kw) -> (N, O, *places)."""
+    N, (O, _, kh, kw) = len(x), weight.shape
+    cols = im2col(x, (kh, kw), places, window)
+    return (weight.reshape(O, -1) @ cols).reshape(N, O, *places)  # (O, C*kh*kw) @ (N, C*kh*kw, OH*OW)
+
+
+@primitive
+def conv2d_input_grad(dy: Array, weight: Array, window: Window, size: Pair) -> Array:
+    """col2im(W^T dy): (N, O, OH, OW), (O, C, kh, kw) -> (N, C, *size)."""
+    (N, O, OH, OW), (_, _, kh, kw) = dy.shape, weight.shape
+    cols = weight.reshape(O, -1).T @ dy.reshape(N, O, OH * OW)  # (C*kh*kw, O) @ (N, O, OH*OW)
+    return col2im(cols, size, (kh, kw), (OH, OW), window)
+
+
+@primitive
+def conv2d_weight_grad(x: Array, dy: Array, window: Window, taps: Pair) -> Array:
+    """dy im2col(x)^T, summed over images: (N, C, H, W), (N, O, OH, OW) -> (O, C, *taps)."""
+    (N, O, OH, OW), C = dy.shape, x.shape[1]
+    cols = im2col(x, taps, (OH, OW), window)
+    dw = array_module(x).tensordot(dy.reshape(N, O, OH * OW), cols, axes=((0, 2), (0, 2)))  # over images and places
+    return dw.reshape(O, C, *taps)
+
+
+Vjp = Callable[[Array], tuple[Array, ...]]
+Faces = tuple[Callable[[Array], Array], Callable[[Array], Array]]
+
+
+def _only(argnums: Sequence[int], *vjps: Callable[[Array], Array]) -> Vjp:
+    return lambda dy: tuple([vjps[i](dy) for i in argnums])
+
+
+def _product_wrt(x: Array, weight: Array, window: Window) -> Faces:
+    size, taps = x.shape[2:], weight.shape[2:]
+    return (
+        lambda g: conv2d_input_grad(g, weight, window, size),
+        lambda g: conv2d_weight_grad(x, g, window, taps),
+    )
+
+
+def _input_grad_wrt(dy: Array, weight: Array, window: Window) -> Faces:
+    places, taps = dy.shape[2:], weight.shape[2:]
+    return (
+        lambda g: conv2d_product(g, weight, window, places),
+        lambda g: conv2d_weight_grad(g, dy, window, taps),
+    )
+
+
+def _weight_grad_wrt(x: Array, dy: Array, window: Window) -> Faces:
+    places, size = dy.shape[2:], x.shape[2:]
+    return (
+        lambda g: conv2d_input_grad(dy, g, window, size),
+        lambda g: conv2d_product(x, g, window, places),
+    )
+
+
+defvjp_joint(conv2d_product, lambda argnums, y, x, w, window, places: _only(argnums, *_product_wrt(x, w, window)))
+defvjp_joint(
+    conv2d_input_grad, lambda argnums, dx, dy, w, window, size: _only(argnums, *_input_grad_wrt(dy, w, window))
+)
+defvjp_joint(
+    conv2d_weight_grad, lambda argnums, dw, x, dy, window, taps: _only(argnums, *_weight_grad_wrt(x, dy, window))
+)
+
+
+# --- The two layers: a face, plus bias ------------------------------------------------------------------------------
+
+
+@primitive
 def conv2d(
     x: Array,
     weight: Array,
@@ -75,14 +223,14 @@ def conv2d(
         (N, O, OH, OW) with OH = (H + 2 p - d (kh - 1) - 1) // s + 1, OW likewise.
 
     Raises:
-        ValueError: if the shapes do not fit or the kernel is larger than the padded x.
+        ValueError: if the shapes do not fit or the weight is larger than the padded x.
         TypeError: if x and weight differ in dtype.
     """
-    window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
-    _check("conv2d", x, weight, weight.shape[1], bias, weight.shape[0])
-    return conv2d_activation(x, weight, bias, None, window)
+    window, places = conv2d_places(x, weight, bias, stride, padding, dilation)
+    return _plus(conv2d_product(x, weight, window, places), bias)
 
 
+@primitive
 def conv_transpose2d(
     x: Array,
     weight: Array,
@@ -108,222 +256,16 @@ def conv_transpose2d(
         ValueError: if the shapes do not fit or nothing is left of y.
         TypeError: if x and weight differ in dtype.
     """
-    window = Window(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
-    extra = pair("output_padding", output_padding, 0)
-    window.check_output_padding(extra)
-    _check("conv_transpose2d", x, weight, weight.shape[0], bias, weight.shape[1])
-    size = window.transposed_size(x.shape[2:], weight.shape[2:], extra)
-    return conv_transpose2d_activation(x, weight, bias, None, window, size)
+    window, size = conv_transpose2d_size(x, weight, bias, stride, padding, output_padding, dilation)
+    return _plus(conv2d_input_grad(x, weight, window, size), bias)
 
 
-class Window(NamedTuple):
-    """How a kernel moves over an image: vertical and horizontal stride, padding and dilation."""
-
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-
-    def places(self, size: Sequence[int], kernel: Sequence[int]) -> Pair:
-        """How many places the kernel takes: (OH, OW) on an image (H, W); less than 1 if it does not fit."""
-        OH, OW = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, *self, strict=True))
-        return OH, OW
-
-    def check_output_padding(self, extra: Pair) -> None:
-        """Refuse rows and columns that no pixel of the input would reach."""
-        if any(e >= max(s, d) for e, s, d in zip(extra, self.stride, self.dilation, strict=True)):
-            raise ValueError(f"output_padding: expected less than stride or dilation, got {extra} with {self}")
-
-    def transposed_size(self, size: Sequence[int], kernel: Sequence[int], extra: Pair) -> Pair:
-        """The image (H, W) on which the kernel would take size[0] * size[1] places."""
-        H, W = (
-            (n - 1) * s - 2 * p + d * (k - 1) + e + 1
-            for n, k, e, s, p, d in zip(size, kernel, extra, *self, strict=True)
-        )
-        if H < 1 or W < 1:
-            raise ValueError(f"conv_transpose2d: nothing is left of the output: its size would be {(H, W)}")
-        return H, W
-
-    def taps(self, kernel: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-        """For each tap (u, v) of the kernel, the slices of the padded image that it meets at all places."""
-        (sh, sw), _, (dh, dw) = self
-        for u in range(kernel[0]):
-            for v in range(kernel[1]):
-                top, left = u * dh, v * dw
-                rows = slice(top, top + sh * (places[0] - 1) + 1, sh)
-                columns = slice(left, left + sw * (places[1] - 1) + 1, sw)
-                yield u, v, (rows, columns)
+def _plus(y: Array, bias: Array | None) -> Array:
+    return y if bias is None else y + bias.reshape(-1, 1, 1)
 
 
-def im2col(x: Array, kernel: Sequence[int], places: Sequence[int], window: Window, border: float = 0.0) -> Array:
-    """Copy patches out: (N, C, H, W) -> (N, C*kh*kw, OH*OW), column by column the patch of one place."""
-    N, C, H, W = x.shape
-    (kh, kw), (OH, OW), (ph, pw) = kernel, places, window.padding
-    xp = array_module(x)
-    padded = xp.full((N, C, H + 2 * ph, W + 2 * pw), border, x.dtype)
-    padded[:, :, ph : ph + H, pw : pw + W] = x
-    cols = xp.empty((N, C, kh, kw, OH, OW), x.dtype)
-    for u, v, (rows, columns) in window.taps(kernel, places):
-        cols[:, :, u, v] = padded[:, :, rows, columns]
-    return cols.reshape(N, C * kh * kw, OH * OW)  # (N, C, kh, kw, OH, OW) -> (N, C*kh*kw, OH*OW)
-
-
-def col2im(cols: Array, size: Sequence[int], kernel: Sequence[int], places: Sequence[int], window: Window) -> Array:
-    """Add patches up where they came from: (N, C*kh*kw, OH*OW) -> (N, C, H, W). The adjoint of im2col."""
-    (H, W), (kh, kw), (OH, OW), (ph, pw) = size, kernel, places, window.padding
-    N, C = cols.shape[0], cols.shape[1] // (kh * kw)
-    cols = cols.reshape(N, C, kh, kw, OH, OW)  # (N, C*kh*kw, OH*OW) -> (N, C, kh, kw, OH, OW)
-    padded = array_module(cols).zeros((N, C, H + 2 * ph, W + 2 * pw), cols.dtype)
-    for u, v, (rows, columns) in window.taps(kernel, places):
-        padded[:, :, rows, columns] += cols[:, :, u, v]
-    return padded[:, :, ph : ph + H, pw : pw + W]
-
-
-# --- The three faces: each one's derivatives are the other two ------------------------------------------------------
-
-
-@primitive
-def conv2d_product(x: Array, weight: Array, window: Window, places: Pair) -> Array:
-    """W im2col(x): (N, C, H, W), (O, C, kh, kw) -> (N, O, *places)."""
-    if kernels.takes(x, weight) and places == window.places(x.shape[2:], weight.shape[2:]):
-        return convolution.conv2d(x, weight, None, *window)
-    if kernels.takes_gpu(x, weight):
-        return gpu.conv2d(array_module(x), x, weight, None, window, places)
-    N, (O, _, kh, kw) = len(x), weight.shape
-    cols = im2col(x, (kh, kw), places, window)
-    return (weight.reshape(O, -1) @ cols).reshape(N, O, *places)  # (O, C*kh*kw) @ (N, C*kh*kw, OH*OW)
-
-
-@primitive
-def conv2d_input_grad(dy: Array, weight: Array, window: Window, size: Pair) -> Array:
-    """col2im(W^T dy): (N, O, OH, OW), (O, C, kh, kw) -> (N, C, *size)."""
-    if kernels.takes(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:]):
-        return convolution.conv2d_input_grad(dy, weight, size, *window)
-    if kernels.takes_gpu(dy, weight):
-        return gpu.conv2d_input_grad(array_module(dy), dy, weight, None, window, size)
-    (N, O, OH, OW), (_, _, kh, kw) = dy.shape, weight.shape
-    cols = weight.reshape(O, -1).T @ dy.reshape(N, O, OH * OW)  # (C*kh*kw, O) @ (N, O, OH*OW)
-    return col2im(cols, size, (kh, kw), (OH, OW), window)
-
-
-@primitive
-def conv2d_weight_grad(x: Array, dy: Array, window: Window, kernel: Pair) -> Array:
-    """dy im2col(x)^T, summed over images: (N, C, H, W), (N, O, OH, OW) -> (O, C, *kernel)."""
-    if kernels.takes(x, dy) and dy.shape[2:] == window.places(x.shape[2:], kernel):
-        return convolution.conv2d_weight_grad(x, dy, kernel, *window)
-    if kernels.takes_gpu(x, dy):
-        return gpu.conv2d_weight_grad(array_module(x), x, dy, window, kernel)
-    (N, O, OH, OW), C = dy.shape, x.shape[1]
-    cols = im2col(x, kernel, (OH, OW), window)
-    dw = array_module(x).tensordot(dy.reshape(N, O, OH * OW), cols, axes=((0, 2), (0, 2)))  # over images and places
-    return dw.reshape(O, C, *kernel)
-
-
-Vjp = Callable[[Array], tuple[Array, ...]]
-
-
-def _only(argnums: Sequence[int], *vjps: Callable[[Array], Array]) -> Vjp:
-    return lambda dy: tuple([vjps[i](dy) for i in argnums])
-
-
-def _product_wrt(x: Array, weight: Array, window: Window) -> tuple[Callable[[Array], Array], ...]:
-    size, kernel = x.shape[2:], weight.shape[2:]
-    return (
-        lambda g: conv2d_input_grad(g, weight, window, size),
-        lambda g: conv2d_weight_grad(x, g, window, kernel),
-    )
-
-
-def _input_grad_wrt(dy: Array, weight: Array, window: Window) -> tuple[Callable[[Array], Array], ...]:
-    places, kernel = dy.shape[2:], weight.shape[2:]
-    return (
-        lambda g: conv2d_product(g, weight, window, places),
-        lambda g: conv2d_weight_grad(g, dy, window, kernel),
-    )
-
-
-def _product_vjp(argnums: Sequence[int], y: Array, x: Array, weight: Array, window: Window, places: Pair) -> Vjp:
-    return _only(argnums, *_product_wrt(x, weight, window))
-
-
-def _input_grad_vjp(argnums: Sequence[int], dx: Array, dy: Array, weight: Array, window: Window, size: Pair) -> Vjp:
-    return _only(argnums, *_input_grad_wrt(dy, weight, window))
-
-
-def _weight_grad_vjp(argnums: Sequence[int], dw: Array, x: Array, dy: Array, window: Window, kernel: Pair) -> Vjp:
-    places, size = dy.shape[2:], x.shape[2:]
-    return _only(
-        argnums,
-        lambda g: conv2d_input_grad(dy, g, window, size),
-        lambda g: conv2d_product(x, g, window, places),
-    )
-
-
-defvjp_joint(conv2d_product, _product_vjp)
-defvjp_joint(conv2d_input_grad, _input_grad_vjp)
-defvjp_joint(conv2d_weight_grad, _weight_grad_vjp)
-
-
-def pair(name: str, value: int | Pair, least: int) -> Pair:
-    """A number for both directions, or (vertical, horizontal), each at least `least`.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(both) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= least for n in both):
-        raise ValueError(f"{name}: expected a whole number >= {least} or a pair of them, got {value!r}")
-    return int(both[0]), int(both[1])
-
-
-# --- The layers: a face, plus bias, through an activation, as one node ----------------------------------------------
-
-
-@primitive
-def conv2d_activation(
-    x: Array, weight: Array, bias: Array | None, activation: Activation | None, window: Window
-) -> Array:
-    """f(conv2d(x, w) + b): (N, C, H, W), (O, C, kh, kw), (O,) -> (N, O, OH, OW)."""
-    places = window.places(x.shape[2:], weight.shape[2:])
-    if min(places) < 1:
-        raise ValueError(
-            f"conv2d: expected x at least as large as the kernel {weight.shape}, got {x.shape} with {window}"
-        )
-    named = for_kernels(activation)
-    if named and kernels.takes(x, weight):
-        return convolution.conv2d(x, weight, bias, *window, *named)
-    code = for_gpu(activation)
-    if code and kernels.takes_gpu(x, weight):
-        return gpu.conv2d(array_module(x), x, weight, bias, window, places, code)
-    return _finished(conv2d_product(x, weight, window, places), bias, activation)
-
-
-@primitive
-def conv_transpose2d_activation(
-    x: Array, weight: Array, bias: Array | None, activation: Activation | None, window: Window, size: Pair
-) -> Array:
-    """f(conv2d_input_grad(x, w) + b): (N, C, H, W), (C, O, kh, kw), (O,) -> (N, O, *size)."""
-    named = for_kernels(activation)
-    if named and kernels.takes(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:]):
-        return convolution.conv2d_input_grad(x, weight, size, *window, bias, *named)
-    code = for_gpu(activation)
-    if code and kernels.takes_gpu(x, weight):
-        return gpu.conv2d_input_grad(array_module(x), x, weight, bias, window, size, code)
-    return _finished(conv2d_input_grad(x, weight, window, size), bias, activation)
-
-
-def _finished(y: Array, bias: Array | None, activation: Activation | None) -> Array:
-    if bias is not None:
-        y = y + bias.reshape(-1, 1, 1)
-    return y if activation is None else activation.f(y, *activation.args)
-
-
-def _bias_grad(dz: Array) -> Array:
-    return normalization.channel_sums(dz) if kernels.takes(dz) else sum(dz, (0, 2, 3))
-
-
-def conv2d_wrt(argnums: Sequence[int], x: Array, weight: Array, window: Window) -> Vjp:
-    """From the gradient of conv2d(x, w) + b to those of x, w and b, as argnums has them."""
-    return _only(argnums, *_product_wrt(x, weight, window), _bias_grad)
+def _bias_grad(dy: Array) -> Array:
+    return sum(dy, (0, 2, 3))
 
 
 def _conv2d_vjp(
@@ -331,12 +273,12 @@ def _conv2d_vjp(
     y: Array,
     x: Array,
     weight: Array,
-    bias: Array | None,
-    activation: Activation | None,
-    window: Window,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
 ) -> Vjp:
-    wrt = conv2d_wrt(argnums, x, weight, window)
-    return lambda dy: wrt(times_slope(dy, y, activation))
+    return _only(argnums, *_product_wrt(x, weight, Window.of(stride, padding, dilation)), _bias_grad)
 
 
 def _conv_transpose2d_vjp(
@@ -344,17 +286,47 @@ def _conv_transpose2d_vjp(
     y: Array,
     x: Array,
     weight: Array,
-    bias: Array | None,
-    activation: Activation | None,
-    window: Window,
-    size: Pair,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+    dilation: int | Pair = 1,
 ) -> Vjp:
-    wrt = _only(argnums, *_input_grad_wrt(x, weight, window), _bias_grad)
-    return lambda dy: wrt(times_slope(dy, y, activation))
+    return _only(argnums, *_input_grad_wrt(x, weight, Window.of(stride, padding, dilation)), _bias_grad)
 
 
-defvjp_joint(conv2d_activation, _conv2d_vjp)
-defvjp_joint(conv_transpose2d_activation, _conv_transpose2d_vjp)
+defvjp_joint(conv2d, _conv2d_vjp)
+defvjp_joint(conv_transpose2d, _conv_transpose2d_vjp)
+
+
+def conv2d_places(
+    x: Array, weight: Array, bias: Array | None, stride: int | Pair, padding: int | Pair, dilation: int | Pair
+) -> tuple[Window, Pair]:
+    """How the weight moves over x and how many places it takes, if all that conv2d is given fits together."""
+    window = Window.of(stride, padding, dilation)
+    _check("conv2d", x, weight, weight.shape[1], bias, weight.shape[0])
+    places = window.places(x.shape[2:], weight.shape[2:])
+    if min(places) < 1:
+        raise ValueError(
+            f"conv2d: expected x at least as large as the kernel {weight.shape}, got {x.shape} with {window}"
+        )
+    return window, places
+
+
+def conv_transpose2d_size(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: int | Pair,
+    padding: int | Pair,
+    output_padding: int | Pair,
+    dilation: int | Pair,
+) -> tuple[Window, Pair]:
+    """How the weight moves over y and how large y is, if all that conv_transpose2d is given fits together."""
+    window, extra = Window.of(stride, padding, dilation), pair("output_padding", output_padding, 0)
+    window.check_output_padding(extra)
+    _check("conv_transpose2d", x, weight, weight.shape[0], bias, weight.shape[1])
+    return window, window.transposed_size(x.shape[2:], weight.shape[2:], extra)
 
 
 def _check(name: str, x: Array, weight: Array, channels: int, bias: Array | None, outputs: int) -> None:

@@ -8,48 +8,10 @@ Read next: linear.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive
-from minigan.kernels import dense, gpu
-from minigan.kernels import elementwise as chunked
-
-
-class Activation:
-    """A function y = f(x, *args) whose slope can be read off y: f'(x) = slope(y, *args)."""
-
-    def __init__(self, f: Callable[..., Array], slope: Callable[..., Array], *args: float) -> None:
-        self.f, self.slope, self.args = f, slope, args
-        self.kernel = dense.activation(f.__name__, *args)
-        known = f.__name__ in chunked.ACTIVATIONS and 0.0 not in args  # leaky_relu of slope 0: 0 * inf
-        self.named: tuple[Any, ...] | None = (f.__name__, *args) if known else None
-        self.code = gpu.coded(f.__name__, *args)
-
-
-def for_kernels(activation: Activation | None) -> tuple[Any, ...] | None:
-    """How the kernels of convolution and batch norm call an activation, or None if they do not have it."""
-    return (None,) if activation is None else activation.named
-
-
-def for_gpu(activation: Activation | None) -> gpu.Code | None:
-    """The same for the kernels on a GPU."""
-    return gpu.NO_ACTIVATION if activation is None else activation.code
-
-
-def times_slope(dy: Array, y: Array, activation: Activation | None) -> Array:
-    """dy f'(x), read off y = f(x); dy itself where there is no activation."""
-    if activation is None:
-        return dy
-    if activation.named and kernels.takes(dy, y):
-        return chunked.activation_grad(dy, y, *activation.named)
-    if activation.code and kernels.takes_gpu(dy, y):
-        return gpu.times_slope(array_module(y), dy, y, activation.code)
-    return dy * activation.slope(y, *activation.args)
 
 
 @primitive
@@ -118,8 +80,6 @@ defvjp(clamp, lambda y, x, min: lambda dy: dy * heaviside(x - min))
 @primitive
 def relu(x: Array) -> Array:
     """x where x > 0, else 0.   [Nair & Hinton 2010]"""
-    if kernels.takes(x) and x.dtype.kind == "f":
-        return chunked.activate(x, "relu")
     return array_module(x).maximum(x, 0.0)
 
 
@@ -129,24 +89,13 @@ def relu_slope(y: Array) -> Array:
     return (y > 0).astype(y.dtype)
 
 
-def _relu_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
-    def vjp(dy: Array) -> Array:
-        return chunked.activation_grad(dy, y, "relu") if kernels.takes(dy, y) else dy * relu_slope(y)
-
-    return vjp
-
-
-defvjp(relu, _relu_vjp)
+defvjp(relu, lambda y, x: lambda dy: dy * relu_slope(y))
 defvjp(relu_slope, lambda s, y: lambda ds: ds * 0.0)
 
 
 @primitive
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else negative_slope * x.   [Maas et al. 2013, eq. 3]"""
-    if negative_slope > 0 and kernels.takes(x) and x.dtype.kind == "f":  # at 0 the kernel would multiply 0 * inf
-        return chunked.activate(x, "leaky_relu", negative_slope)
-    if kernels.takes_gpu(x):
-        return gpu.activate(array_module(x), x, (gpu.LEAKY_RELU, negative_slope))
     return array_module(x).where(x > 0, x, negative_slope * x)
 
 
@@ -157,18 +106,7 @@ def leaky_relu_slope(x: Array, negative_slope: float = 0.01) -> Array:
     return xp.where(x > 0, xp.ones((), x.dtype), xp.full((), negative_slope, x.dtype))
 
 
-def _leaky_relu_vjp(y: Array, x: Array, negative_slope: float = 0.01) -> Callable[[Array], Array]:
-    def vjp(dy: Array) -> Array:
-        if negative_slope > 0 and kernels.takes(dy, y):
-            return chunked.activation_grad(dy, y, "leaky_relu", negative_slope)
-        if kernels.takes_gpu(dy, x):
-            return gpu.times_slope(array_module(x), dy, x, (gpu.LEAKY_RELU, negative_slope))
-        return dy * leaky_relu_slope(x, negative_slope)
-
-    return vjp
-
-
-defvjp(leaky_relu, _leaky_relu_vjp)
+defvjp(leaky_relu, lambda y, x, negative_slope=0.01: lambda dy: dy * leaky_relu_slope(x, negative_slope))
 defvjp(leaky_relu_slope, lambda s, x, negative_slope=0.01: lambda ds: ds * 0.0)
 
 

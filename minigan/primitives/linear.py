@@ -1,4 +1,4 @@
-"""The fully connected layer, y = x W^T + b, alone and with an activation in the same node; and rows of a table.
+"""The fully connected layer, y = x W^T + b, and rows of a table.
 
     x (N, in_features)    W (out_features, in_features)    b (out_features,)    y (N, out_features)
 
@@ -14,11 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigan import kernels
-from minigan.arrays import Array, array_module
+from minigan.arrays import Array
 from minigan.autodiff import defvjp_joint, primitive
-from minigan.kernels import dense, gpu
-from minigan.primitives.elementwise import Activation, times_slope
 from minigan.primitives.operators import matmul
 from minigan.primitives.shaping import index, sum, transpose
 
@@ -31,9 +28,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         ValueError: if the shapes do not fit.
         TypeError: if x and W differ in dtype.
     """
-    _check(x, weight, bias)
-    if kernels.takes(x):
-        return dense.linear(x, weight, bias)
+    check_linear(x, weight, bias)
     y = x @ weight.T
     if bias is not None:
         y += bias
@@ -43,48 +38,28 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 def _linear_vjp(
     argnums: Sequence[int], y: Array, x: Array, weight: Array, bias: Array | None = None
 ) -> Callable[[Array], tuple[Array, ...]]:
-    def vjp(dy: Array) -> tuple[Array, ...]:
-        if kernels.takes(dy, x, weight):
-            return dense.linear_gradients(argnums, dy, x, weight)
-        return tuple([_WITH_RESPECT_TO[i](dy, x, weight) for i in argnums])
+    with_respect_to = (
+        lambda dy: matmul(dy, weight),
+        lambda dy: matmul(transpose(dy), x),
+        lambda dy: sum(dy, 0),
+    )
+    return lambda dy: tuple([with_respect_to[i](dy) for i in argnums])
 
-    return vjp
-
-
-_WITH_RESPECT_TO: list[Callable[[Array, Array, Array], Array]] = [
-    lambda dy, x, weight: matmul(dy, weight),
-    lambda dy, x, weight: matmul(transpose(dy), x),
-    lambda dy, x, weight: sum(dy, 0),
-]
 
 defvjp_joint(linear, _linear_vjp)
 
 
-@primitive
-def linear_activation(x: Array, weight: Array, bias: Array | None, activation: Activation) -> Array:
-    """f(x W^T + b), what `linear` and then `activation` give, as one node: half the tape, and only y is kept."""
-    if activation.kernel and kernels.takes(x):
-        _check(x, weight, bias)
-        return dense.linear(x, weight, bias, activation.kernel)
-    if activation.code and kernels.takes_gpu(x, weight):
-        _check(x, weight, bias)
-        return gpu.bias_activation(array_module(x), x @ weight.T, bias, activation.code)
-    return activation.f(linear(x, weight, bias), *activation.args)
-
-
-def _linear_activation_vjp(
-    argnums: Sequence[int], y: Array, x: Array, weight: Array, bias: Array | None, activation: Activation
-) -> Callable[[Array], tuple[Array, ...]]:
-    def vjp(dy: Array) -> tuple[Array, ...]:
-        if activation.kernel and kernels.takes(dy, y, x, weight):
-            return dense.linear_gradients(argnums, activation.kernel.backward(dy, y), x, weight)
-        dz = times_slope(dy, y, activation)
-        return tuple([_WITH_RESPECT_TO[i](dz, x, weight) for i in argnums])
-
-    return vjp
-
-
-defvjp_joint(linear_activation, _linear_activation_vjp)
+def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
+    """Refuse what does not fit together, in words."""
+    out_features, in_features = weight.shape
+    if x.ndim != 2 or x.shape[1] != in_features:
+        raise ValueError(
+            f"linear: expected x of shape (N, {in_features}) for weight of shape {weight.shape}, got {x.shape}"
+        )
+    if bias is not None and bias.shape != (out_features,):
+        raise ValueError(f"linear: expected bias of shape ({out_features},), got {bias.shape}")
+    if x.dtype is not weight.dtype and x.dtype != weight.dtype:  # `is` first: it is 10 times as fast
+        raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}")
 
 
 def embedding(input: Array, weight: Array) -> Array:
@@ -109,15 +84,3 @@ def check_labels(op: str, argument: str, labels: Array, count: int) -> None:
         raise TypeError(f"{op}: expected {argument} to be integers, got dtype {labels.dtype}")
     if isinstance(labels, np.ndarray) and labels.size and not 0 <= labels.min() <= labels.max() < count:
         raise ValueError(f"{op}: expected {argument} in [0, {count}), got {labels.min()} to {labels.max()}")
-
-
-def _check(x: Array, weight: Array, bias: Array | None) -> None:
-    out_features, in_features = weight.shape
-    if x.ndim != 2 or x.shape[1] != in_features:
-        raise ValueError(
-            f"linear: expected x of shape (N, {in_features}) for weight of shape {weight.shape}, got {x.shape}"
-        )
-    if bias is not None and bias.shape != (out_features,):
-        raise ValueError(f"linear: expected bias of shape ({out_features},), got {bias.shape}")
-    if x.dtype is not weight.dtype and x.dtype != weight.dtype:  # `is` first: it is 10 times as fast
-        raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}")

@@ -18,10 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, defvjp_joint, primitive
-from minigan.kernels import gpu
 from minigan.primitives.elementwise import clamp, exp, log, sigmoid
 from minigan.primitives.linear import check_labels
 from minigan.primitives.shaping import reshape, sum
@@ -80,8 +78,6 @@ def binary_cross_entropy_with_logits(input: Array, target: Array | float, reduct
     """
     _check("binary_cross_entropy_with_logits", input, target, reduction)
     xp, x = array_module(input), input
-    if kernels.takes_gpu(x, *_arrays(target)):
-        return _reduce(gpu.binary_cross_entropy_with_logits(xp, x, target), reduction)
     return _reduce(xp.maximum(x, 0.0) - x * target + xp.log1p(xp.exp(-xp.abs(x))), reduction)
 
 
@@ -91,8 +87,6 @@ def _binary_cross_entropy_with_logits_vjp(
     x, t, share = input, target, _share(input, reduction)
 
     def wrt_input(dy: Array) -> Array:
-        if kernels.takes_gpu(dy, x, *_arrays(t)):
-            return gpu.binary_cross_entropy_with_logits_slope(array_module(x), x, t, dy, share)
         return (sigmoid(x) - t) * (dy * share)
 
     def wrt_target(dy: Array) -> Array:
@@ -170,10 +164,6 @@ def _reduce(loss: Array, reduction: Reduction) -> Array:
     if reduction == "mean":
         return loss.sum() * (1.0 / loss.size)
     return loss.sum() if reduction == "sum" else loss
-
-
-def _arrays(target: Array | float) -> list[Array]:
-    return [] if isinstance(target, float | int) else [target]
 
 
 def _share(input: Array, reduction: Reduction) -> float:

@@ -4,27 +4,26 @@
     avg_pool2d     the mean of a window           dx: dy is shared out evenly
     upsample       each pixel s*s times           dx: the sum over its copies
 
-Max pooling is two steps. `_taps` finds for each window which of its kh*kw taps is the largest (the first of several
-equals, as in PyTorch), once, as whole numbers; `_pick` takes those. Picking is linear, its adjoint `_spread` puts
+Max pooling is two steps. `winners` finds for each window which of its kh*kw taps is the largest (the first of several
+equals, as in PyTorch), as whole numbers; `pick` takes those. Picking is linear, its adjoint `spread` puts
 numbers back where they were picked, and the two are each other's derivative: second derivatives need nothing new.
 
-Windows are those of convolution.py, and so are the loops over taps. Read next: pooled_convolution.py.
+Windows are those of convolution.py, and so are the loops over taps. Read next: normalization.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from minigan import kernels
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive, stop_gradient
-from minigan.kernels import gpu, pooling
 from minigan.primitives.convolution import Pair, Window, col2im, im2col, pair
 from minigan.primitives.shaping import broadcast_to, put, reshape
 
+Vjp = Callable[[Array], Array]
 
+
+@primitive
 def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Array:
     """The largest number of each window.
 
@@ -39,14 +38,84 @@ def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     Raises:
         ValueError: if the window does not fit.
     """
-    kernel, window, places = _pool_window("max_pool2d", x, kernel_size, stride, padding)
-    return _max_pool2d(x, kernel, window, places)
+    taps, window, places = pooled_places("max_pool2d", x, kernel_size, stride, padding)
+    return pick(x, winners(x, taps, window, places), taps, window, places)
 
 
+def _max_pool2d_vjp(
+    y: Array, x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Vjp:
+    taps, window, places = pooled_places("max_pool2d", x, kernel_size, stride, padding)
+    return lambda dy: spread(dy, winners(stop_gradient(x), taps, window, places), taps, window, x.shape[2:])
+
+
+defvjp(max_pool2d, _max_pool2d_vjp)
+
+
+def winners(x: Array, taps: Pair, window: Window, places: Pair) -> Array:
+    """Which tap of each window is the largest, 0 ... kh*kw - 1: (N, C, H, W) -> (N, C, OH, OW) whole numbers."""
+    xp, patches = array_module(x), _patches(x, taps, window, places, float("-inf"))
+    largest = (patches == patches.max(axis=2, keepdims=True)) | xp.isnan(patches)  # NaN wins, as in PyTorch
+    if window.padding != (0, 0):  # what is padded never wins, not even among -inf
+        largest &= _patches(xp.ones_like(x), taps, window, places, 0.0) > 0.0
+    return largest.argmax(axis=2)
+
+
+@primitive
+def pick(x: Array, won: Array, taps: Pair, window: Window, places: Pair) -> Array:
+    """The number at tap won[n, c, i, j] of each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    patches = _patches(x, taps, window, places, 0.0)
+    return array_module(x).take_along_axis(patches, won[:, :, None], axis=2)[:, :, 0]
+
+
+@primitive
+def spread(dy: Array, won: Array, taps: Pair, window: Window, size: Pair) -> Array:
+    """Each number added where `pick` would have taken it: (N, C, OH, OW) -> (N, C, H, W)."""
+    (N, C, OH, OW), n = dy.shape, taps[0] * taps[1]
+    numbers = array_module(dy).arange(n).reshape(-1, 1, 1)
+    patches = dy[:, :, None] * (won[:, :, None] == numbers)  # (N, C, kh*kw, OH, OW)
+    return col2im(patches.reshape(N, C * n, OH * OW), size, taps, (OH, OW), window)
+
+
+def _pick_vjp(y: Array, x: Array, won: Array, taps: Pair, window: Window, places: Pair) -> Vjp:
+    size = x.shape[2:]
+    return lambda dy: spread(dy, won, taps, window, size)
+
+
+def _spread_vjp(dx: Array, dy: Array, won: Array, taps: Pair, window: Window, size: Pair) -> Vjp:
+    places = dy.shape[2:]
+    return lambda g: pick(g, won, taps, window, places)
+
+
+defvjp(pick, _pick_vjp)
+defvjp(spread, _spread_vjp)
+
+
+@primitive
 def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Array:
     """The mean of each window; what is padded counts as 0, as PyTorch does by default. Arguments as for max_pool2d."""
-    kernel, window, places = _pool_window("avg_pool2d", x, kernel_size, stride, padding)
-    return _avg_pool2d(x, kernel, window, places)
+    taps, window, places = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
+    return _patches(x, taps, window, places, 0.0).mean(axis=2)
+
+
+@primitive
+def share_out(dy: Array, taps: Pair, window: Window, size: Pair) -> Array:
+    """Each number shared out evenly over its window: (N, C, OH, OW) -> (N, C, H, W). The adjoint of avg_pool2d."""
+    (N, C, OH, OW), n = dy.shape, taps[0] * taps[1]
+    patches = array_module(dy).repeat((dy * (1.0 / n))[:, :, None], n, axis=2)  # (N, C, kh*kw, OH, OW)
+    return col2im(patches.reshape(N, C * n, OH * OW), size, taps, (OH, OW), window)
+
+
+def _avg_pool2d_vjp(
+    y: Array, x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Vjp:
+    taps, window, _ = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
+    size = x.shape[2:]
+    return lambda dy: share_out(dy, taps, window, size)
+
+
+defvjp(avg_pool2d, _avg_pool2d_vjp)
+defvjp(share_out, lambda dx, dy, taps, window, size: lambda g: avg_pool2d(g, taps, window.stride, window.padding))
 
 
 def upsample(x: Array, scale_factor: int = 2) -> Array:
@@ -72,121 +141,23 @@ def pad(x: Array, padding: Sequence[int]) -> Array:
     return put(x, tuple(at), tuple(shape))
 
 
-@primitive
-def _max_pool2d(x: Array, kernel: Pair, window: Window, places: Pair) -> Array:
-    if kernels.takes(x):
-        return pooling.max_pool2d(x, kernel, window.stride, window.padding)
-    return _pick(x, _taps(x, kernel, window, places), kernel, window, places)
-
-
-def _max_pool2d_vjp(y: Array, x: Array, kernel: Pair, window: Window, places: Pair) -> Callable[[Array], Array]:
-    size = x.shape[2:]
-
-    def vjp(dy: Array) -> Array:
-        if kernels.takes(dy, x, y) and np.isfinite(y.sum()):  # the plain code knows what to do with NaN and infinity
-            return pooling.max_pool2d_backward(dy, x, y, kernel, window.stride, window.padding)
-        return _spread(dy, _taps(stop_gradient(x), kernel, window, places), kernel, window, size)
-
-    return vjp
-
-
-defvjp(_max_pool2d, _max_pool2d_vjp)
-
-
-def _taps(x: Array, kernel: Pair, window: Window, places: Pair) -> Array:
-    """Which tap of each window is the largest, 0 ... kh*kw - 1: (N, C, H, W) -> (N, C, OH, OW) whole numbers."""
-    if kernels.takes_gpu(x):
-        return gpu.max_taps(array_module(x), x, kernel, window, places)
-    xp, patches = array_module(x), _patches(x, kernel, window, places, float("-inf"))
-    largest = (patches == patches.max(axis=2, keepdims=True)) | xp.isnan(patches)  # NaN wins, as in PyTorch
-    if window.padding != (0, 0):  # what is padded never wins, not even among -inf
-        largest &= _patches(xp.ones_like(x), kernel, window, places, 0.0) > 0.0
-    return largest.argmax(axis=2)
-
-
-@primitive
-def _pick(x: Array, taps: Array, kernel: Pair, window: Window, places: Pair) -> Array:
-    """The number at tap taps[n, c, i, j] of each window: (N, C, H, W) -> (N, C, OH, OW)."""
-    if kernels.takes_gpu(x):
-        return gpu.pick(array_module(x), x, taps, kernel, window)
-    patches = _patches(x, kernel, window, places, 0.0)
-    return array_module(x).take_along_axis(patches, taps[:, :, None], axis=2)[:, :, 0]
-
-
-@primitive
-def _spread(dy: Array, taps: Array, kernel: Pair, window: Window, size: Pair) -> Array:
-    """Each number added where _pick would have taken it: (N, C, OH, OW) -> (N, C, H, W)."""
-    if kernels.takes_gpu(dy):
-        return gpu.spread(array_module(dy), dy, taps, kernel, window, size)
-    (N, C, OH, OW), n_taps = dy.shape, kernel[0] * kernel[1]
-    numbers = array_module(dy).arange(n_taps).reshape(-1, 1, 1)
-    patches = dy[:, :, None] * (taps[:, :, None] == numbers)  # (N, C, kh*kw, OH, OW)
-    return col2im(patches.reshape(N, C * n_taps, OH * OW), size, kernel, (OH, OW), window)
-
-
-def _pick_vjp(y: Array, x: Array, taps: Array, kernel: Pair, window: Window, places: Pair) -> Callable[[Array], Array]:
-    size = x.shape[2:]
-    return lambda dy: _spread(dy, taps, kernel, window, size)
-
-
-def _spread_vjp(
-    dx: Array, dy: Array, taps: Array, kernel: Pair, window: Window, size: Pair
-) -> Callable[[Array], Array]:
-    places = dy.shape[2:]
-    return lambda g: _pick(g, taps, kernel, window, places)
-
-
-defvjp(_pick, _pick_vjp)
-defvjp(_spread, _spread_vjp)
-
-
-@primitive
-def _avg_pool2d(x: Array, kernel: Pair, window: Window, places: Pair) -> Array:
-    if kernels.takes(x):
-        return pooling.avg_pool2d(x, kernel, window.stride, window.padding)
-    return _patches(x, kernel, window, places, 0.0).mean(axis=2)
-
-
-@primitive
-def _avg_spread(dy: Array, kernel: Pair, window: Window, size: Pair) -> Array:
-    """Each number shared out evenly over its window: (N, C, OH, OW) -> (N, C, H, W)."""
-    if kernels.takes(dy):
-        return pooling.avg_pool2d_backward(dy, size, kernel, window.stride, window.padding)
-    (N, C, OH, OW), taps = dy.shape, kernel[0] * kernel[1]
-    patches = array_module(dy).repeat((dy * (1.0 / taps))[:, :, None], taps, axis=2)  # (N, C, kh*kw, OH, OW)
-    return col2im(patches.reshape(N, C * taps, OH * OW), size, kernel, (OH, OW), window)
-
-
-def _avg_pool2d_vjp(y: Array, x: Array, kernel: Pair, window: Window, places: Pair) -> Callable[[Array], Array]:
-    size = x.shape[2:]
-    return lambda dy: _avg_spread(dy, kernel, window, size)
-
-
-def _avg_spread_vjp(dx: Array, dy: Array, kernel: Pair, window: Window, size: Pair) -> Callable[[Array], Array]:
-    places = dy.shape[2:]
-    return lambda g: _avg_pool2d(g, kernel, window, places)
-
-
-defvjp(_avg_pool2d, _avg_pool2d_vjp)
-defvjp(_avg_spread, _avg_spread_vjp)
-
-
-def _patches(x: Array, kernel: Pair, window: Window, places: Pair, border: float) -> Array:
-    """(N, C, H, W) -> (N, C, kh*kw, OH, OW): im2col with a border of any value."""
-    N, C = x.shape[:2]
-    return im2col(x, kernel, places, window, border).reshape(N, C, kernel[0] * kernel[1], *places)
-
-
-def _pool_window(
+def pooled_places(
     name: str, x: Array, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair
 ) -> tuple[Pair, Window, Pair]:
+    """How many taps a window has, how it moves, and how many places it takes, if it fits x."""
     if x.ndim != 4:
         raise ValueError(f"{name}: expected x of shape (N, C, H, W), got {x.shape}")
-    kernel = pair("kernel_size", kernel_size, 1)
-    window = Window(pair("stride", kernel if stride is None else stride, 1), pair("padding", padding, 0), (1, 1))
-    if any(2 * p > k for p, k in zip(window.padding, kernel, strict=True)):
-        raise ValueError(f"{name}: expected padding of at most half of kernel_size {kernel}, got {window.padding}")
-    places = window.places(x.shape[2:], kernel)
+    taps = pair("kernel_size", kernel_size, 1)
+    window = Window.of(taps if stride is None else stride, padding)
+    if any(2 * p > k for p, k in zip(window.padding, taps, strict=True)):
+        raise ValueError(f"{name}: expected padding of at most half of kernel_size {taps}, got {window.padding}")
+    places = window.places(x.shape[2:], taps)
     if min(places) < 1:
-        raise ValueError(f"{name}: expected x at least as large as the window {kernel}, got {x.shape}")
-    return kernel, window, places
+        raise ValueError(f"{name}: expected x at least as large as the window {taps}, got {x.shape}")
+    return taps, window, places
+
+
+def _patches(x: Array, taps: Pair, window: Window, places: Pair, border: float) -> Array:
+    """(N, C, H, W) -> (N, C, kh*kw, OH, OW): im2col with a border of any value."""
+    N, C = x.shape[:2]
+    return im2col(x, taps, places, window, border).reshape(N, C, taps[0] * taps[1], *places)

@@ -1,20 +1,32 @@
 """The kernels of convolution equal PyTorch: any geometry, both gradients, bias and activation."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minigan.kernels import k4s2, pool
+from minigan import primitives
+from minigan.kernels import k4s2, plain, pool
 from minigan.kernels.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan.kernels.geometry import Geometry, conv2d_output_size
+from minigan.kernels.elementwise import activation as fast
+from minigan.primitives.convolution import Window
+from minigan.primitives.elementwise import leaky_relu, relu, sigmoid, tanh
 from tests.memory import DTYPES, MEMORIES, array, assert_close, examples, pairs
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 torch.set_num_threads(1)
 
-ACTIVATIONS = st.sampled_from([None, "relu", "leaky_relu", "tanh", "sigmoid"])
+FAST = {
+    None: None,
+    "relu": fast(relu),
+    "leaky_relu": fast(leaky_relu, 0.2),
+    "tanh": fast(tanh),
+    "sigmoid": fast(sigmoid),
+}
+ACTIVATIONS = st.sampled_from(list(FAST))
 TORCH = {
     None: lambda y: y,
     "relu": torch.relu,
@@ -27,25 +39,25 @@ TORCH = {
 def check(N, C, O, size, kernel, stride, padding, dilation, dtype, memory, activation=None, seed=0):
     """Forward, both gradients and the transposed forward, bias and activation, against float64 PyTorch."""
     rng = np.random.default_rng(seed)
-    out = conv2d_output_size(size, kernel, Geometry(stride, padding, dilation))
+    window, f = Window(stride, padding, dilation), FAST[activation]
+    out = window.places(size, kernel)
     x = array(rng, (N, C, *size), dtype, memory)
     w = array(rng, (O, C, *kernel), dtype, memory)
     dy = array(rng, (N, O, *out), dtype, memory)
     b, c = array(rng, (O,), dtype), array(rng, (C,), dtype)
-    geometry = (stride, padding, dilation)
-    tx, tw, tdy, tb, tc = (torch.tensor(a.astype(np.float64)) for a in (x, w, dy, b, c))
+    tx, tw, tdy, tb, tc = (torch.tensor(a.astype(np.float64, order="C")) for a in (x, w, dy, b, c))
     tx.requires_grad_()
     tw.requires_grad_()
-    ty = F.conv2d(tx, tw, None, *geometry)
+    ty = F.conv2d(tx, tw, None, *window)
     dx, dw = torch.autograd.grad(ty, (tx, tw), tdy)
     # a float32 ReLU may fall on the other side of its kink, so the error is measured before it, too
     expected = TORCH[activation](ty.detach() + tb[:, None, None])
-    assert_close(conv2d(x, w, b, *geometry, activation, 0.2), expected, dtype, 2)
-    assert_close(conv2d(x, w, None, *geometry), ty.detach(), dtype)
-    assert_close(conv2d_input_grad(dy, w, size, *geometry), dx, dtype)
-    assert_close(conv2d_weight_grad(x, dy, kernel, *geometry), dw, dtype)
+    assert_close(conv2d(x, w, b, window, f), expected, dtype, 2)
+    assert_close(conv2d(x, w, None, window), ty.detach(), dtype)
+    assert_close(conv2d_input_grad(dy, w, size, window), dx, dtype)
+    assert_close(conv2d_weight_grad(x, dy, kernel, window), dw, dtype)
     transposed = TORCH[activation](dx + tc[:, None, None])
-    assert_close(conv2d_input_grad(dy, w, size, *geometry, c, activation, 0.2), transposed, dtype, 2)
+    assert_close(conv2d_input_grad(dy, w, size, window, c, f), transposed, dtype, 2)
 
 
 @given(
@@ -66,7 +78,7 @@ def check(N, C, O, size, kernel, stride, padding, dilation, dtype, memory, activ
 def test_any_geometry_agrees_with_pytorch(
     N, C, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed
 ):
-    assume(min(conv2d_output_size(size, kernel, Geometry(stride, padding, dilation))) >= 1)
+    assume(min(Window(stride, padding, dilation).places(size, kernel)) >= 1)
     check(N, C, O, size, kernel, stride, padding, dilation, dtype, memory, activation, seed)
 
 
@@ -83,7 +95,7 @@ def test_any_geometry_agrees_with_pytorch(
 @examples(250)
 def test_kernel_4_stride_2_agrees_with_pytorch(N, C, O, half, dtype, memory, activation, seed):
     size = (2 * half[0], 2 * half[1])
-    assert k4s2.wins(C, O, size, (4, 4), Geometry((2, 2), (1, 1), (1, 1)))
+    assert k4s2.wins(C, O, size, (4, 4), Window((2, 2), (1, 1), (1, 1)))
     check(N, C, O, size, (4, 4), (2, 2), (1, 1), (1, 1), dtype, memory, activation, seed)
 
 
@@ -117,7 +129,7 @@ def test_gradients_have_the_same_bits_on_any_number_of_threads():
         for n in (1, 2, 3):
             pool.set_num_threads(n)
             weight_grads = k4s2.conv2d_weight_grad(x, dy), conv2d_weight_grad(x3, dy3, (3, 3))
-            results.append((*weight_grads, conv2d_input_grad(dy, w1, (16, 16), (2, 2), (1, 1))))
+            results.append((*weight_grads, conv2d_input_grad(dy, w1, (16, 16), Window((2, 2), (1, 1)))))
     finally:
         pool.set_num_threads(before)
     for other in results[1:]:
@@ -133,15 +145,15 @@ def test_results_are_channels_last():
     assert conv2d_input_grad(y, w, (8, 8)).transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-def test_wrong_arguments_are_named():
+@pytest.mark.parametrize("code", [nullcontext, plain], ids=["kernels", "plain"])
+def test_wrong_arguments_are_named(code):
     x, w = np.zeros((2, 3, 8, 8)), np.zeros((5, 4, 3, 3))
-    with pytest.raises(ValueError, match="x: expected shape"):
-        conv2d(x, w)
-    with pytest.raises(TypeError, match="x: expected float64"):
-        conv2d(x.astype(np.float32), w[:, :3])
-    with pytest.raises(ValueError, match="exceeds"):
-        conv2d(x[:, :, :2], w[:, :3])
-    with pytest.raises(ValueError, match="dy: expected shape"):
-        conv2d_input_grad(np.zeros((2, 5, 7, 7)), w, (8, 8))
-    with pytest.raises(ValueError, match="activation"):
-        conv2d(x, w[:, :3], activation="swish")
+    with code():
+        with pytest.raises(ValueError, match="conv2d: expected x of shape"):
+            primitives.conv2d(x, w)
+        with pytest.raises(TypeError, match="expected x of the weight's dtype float64, got float32"):
+            primitives.conv2d(x.astype(np.float32), w[:, :3])
+        with pytest.raises(ValueError, match="expected x at least as large as the kernel"):
+            primitives.conv2d(x[:, :, :2], w[:, :3])
+        with pytest.raises(ValueError, match="conv_transpose2d: expected x of shape"):
+            primitives.conv_transpose2d(np.zeros((2, 4, 7, 7)), w)

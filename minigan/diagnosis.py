@@ -1,0 +1,107 @@
+"""Where numbers stop being finite: asked only after a loss came out as NaN or infinite, so it may take its time.
+
+The same loss is called once more, with players who are watched: every layer's parameters and output are looked at on
+the way. D is handed G's samples and not G, so which player made an array is remembered as long as the array lives.
+
+A player is anything with a network, its params and a `watch`; game.py has them, and nothing here imports it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from minigan.arrays import Array, finite
+from minigan.autodiff import stop_gradient
+from minigan.layers import Sequential
+
+
+def first_not_finite(loss: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """In words, the first argument, parameter or layer's output on the way to loss(*arguments) that is not finite."""
+    named = list(zip(argument_names(loss, len(arguments)), arguments, strict=True))
+    for name, a in named:
+        for part in _parts(a):
+            if not _is_finite(part):
+                return _look_at_its_making(part) or f"{name}, which came in"
+    found: list[str] = []
+    watched = [_watched(a, a.name or name, found) if hasattr(a, "watch") else a for name, a in named]
+    with suppress(Exception):  # the report of one error must not end in another
+        loss(*watched)
+    return found[0] if found else "the loss itself"
+
+
+def argument_names(loss: Callable[..., Any], count: int) -> list[str]:
+    """The loss's own names of its first arguments."""
+    try:
+        names = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        names = []
+    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
+
+
+def remember(y: Any, player: Any, network: Any, path: str, x: Any) -> None:
+    """Note down which player made y, by which network, and of what."""
+    if type(y).__weakrefoffset__ and all(y is not part for part in _parts(x)):  # else it would keep itself alive
+        key = id(y)
+        _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
+
+
+_made: dict[int, tuple[Any, Any, Any, str, Any]] = {}
+
+
+def _watched(player: Any, name: str, found: list[str]) -> Any:
+    """The player, standing still and looked at; what is not finite is noted in `found`."""
+    twin = player.still(training=player.training)
+    twin.watch = lambda network, path, x, training: _walk(twin.params, name, found, network, path, x, training)
+    return twin
+
+
+def _walk(params: Any, name: str, found: list[str], network: Any, path: str, x: Any, training: bool) -> Any:
+    """What the network makes of x, layer by layer."""
+    for place, layer, own_path in _layers(network, path):
+        y = layer(params, x, own_path, training)
+        if not found:
+            own = [own_path + key for key in layer.parameters()] if hasattr(layer, "parameters") else []
+            bad = [key for key in own if not finite(stop_gradient(params[key]))]
+            if bad:
+                found.append(f"{name}: parameter {bad[0]}")
+            elif not finite(stop_gradient(y)):
+                found.append(f"{name}: output of layer {place} ({layer!r})")
+        x = y
+    return x
+
+
+def _layers(network: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    """The layers of a network in the order they run, with their dotted names and the paths their arrays are under.
+
+    Only a Sequential is entered: what another layer does with the layers that it holds is its own affair.
+    """
+    if type(network) is not Sequential:
+        yield path.rstrip(".") or "all", network, path
+        return
+    for name, layer in network.layers.items():
+        yield from _layers(layer, f"{path}{name}.")
+
+
+def _look_at_its_making(y: Array) -> str:
+    if id(y) not in _made:
+        return ""
+    _, player, network, path, x = _made[id(y)]
+    name, found = player.name or "its maker", []
+    if not all(map(_is_finite, _parts(x))):
+        return f"{name}: what comes in"
+    with suppress(Exception):
+        _watched(player, name, found).watch(network, path, x, player.training)
+    return found[0] if found else ""
+
+
+def _parts(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether all numbers of x are, if there are any in it: an argument may be anything."""
+    return not (hasattr(x, "dtype") and x.dtype.kind == "f") or finite(x)

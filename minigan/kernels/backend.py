@@ -1,0 +1,260 @@
+"""What NumPy arrays run on: all that kernels/ stands in for, one operation after the other (see faster.py).
+
+A kernel looks at its arguments with the definition's own eyes (`conv2d_places`), so what does not fit is refused by the
+same words, and hands back y and the way from dy to the gradients of the arguments `argnums`. Where it returns
+NotImplemented the definition is right and it is not, or not faster.
+
+Linear layers, convolutions and batch norm take an activation f along, which fusion.py asks for; None is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigan.faster import stand_in, surrounds
+from minigan.kernels import adam, convolution, dense, elementwise, normalization, pooling
+from minigan.kernels.elementwise import Activation
+from minigan.kernels.pool import SingleThreadedBLAS
+from minigan.kernels.weights import standing_still
+from minigan.optimizers import adam_step
+from minigan.primitives.convolution import (
+    Pair,
+    Window,
+    conv2d,
+    conv2d_input_grad,
+    conv2d_places,
+    conv2d_product,
+    conv2d_weight_grad,
+    conv_transpose2d,
+    conv_transpose2d_size,
+)
+from minigan.primitives.elementwise import leaky_relu, relu
+from minigan.primitives.linear import check_linear, linear
+from minigan.primitives.normalization import batch_norm, check_batch_norm, record
+from minigan.primitives.pooling import avg_pool2d, max_pool2d, pooled_places, share_out
+
+Array = np.ndarray
+Answer = Any  # y and the way back, or NotImplemented
+
+WITH_ACTIVATION: dict[Callable[..., Any], Callable[..., Answer]] = {}
+"""operation -> its kernel, called with an activation first; fusion.py makes nodes of it."""
+
+
+def _alone_and_with_activation(operation: Callable[..., Any]) -> Callable[..., Any]:
+    def register(fast: Callable[..., Answer]) -> Callable[..., Answer]:
+        WITH_ACTIVATION[operation] = fast
+        return stand_in(operation, Array)(partial(fast, None))
+
+    return register
+
+
+def _ours(*arrays: Any) -> bool:
+    """Whether all are NumPy arrays of one float dtype that the kernels were written for."""
+    for a in arrays:
+        if type(a) is not np.ndarray or a.dtype.char not in "fd" or a.dtype != arrays[0].dtype:
+            return False
+    return True
+
+
+# --- Layers ---------------------------------------------------------------------------------------------------------
+
+
+@_alone_and_with_activation(linear)
+def _(f: Activation | None, x: Array, weight: Array, bias: Array | None = None) -> Answer:
+    check_linear(x, weight, bias)
+    if type(weight) is not np.ndarray:
+        return NotImplemented
+    y = dense.linear(x, weight, bias, f)
+
+    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
+        return dense.linear_gradients(argnums, dy if f is None else f.backward(dy, y), x, weight)
+
+    return y, back
+
+
+@_alone_and_with_activation(conv2d)
+def _(
+    f: Activation | None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Answer:
+    window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
+    if not _ours(x, weight):
+        return NotImplemented
+    y = convolution.conv2d(x, weight, bias, window, f)
+
+    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
+        dz = dy if f is None else elementwise.times_slope(dy, y, f)
+        wrt = (
+            lambda: convolution.conv2d_input_grad(dz, weight, x.shape[2:], window),
+            lambda: convolution.conv2d_weight_grad(x, dz, weight.shape[2:], window),
+            lambda: normalization.channel_sums(dz),
+        )
+        return tuple([wrt[i]() for i in argnums])
+
+    return y, back
+
+
+@_alone_and_with_activation(conv_transpose2d)
+def _(
+    f: Activation | None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    output_padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+) -> Answer:
+    window, size = conv_transpose2d_size(x, weight, bias, stride, padding, output_padding, dilation)
+    if not (_ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
+        return NotImplemented
+    y = convolution.conv2d_input_grad(x, weight, size, window, bias, f)
+
+    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
+        dz = dy if f is None else elementwise.times_slope(dy, y, f)
+        wrt = (
+            lambda: convolution.conv2d(dz, weight, None, window),
+            lambda: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window),
+            lambda: normalization.channel_sums(dz),
+        )
+        return tuple([wrt[i]() for i in argnums])
+
+    return y, back
+
+
+@_alone_and_with_activation(batch_norm)
+def _(
+    f: Activation | None,
+    x: Array,
+    weight: Any,
+    bias: Any,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Answer:
+    check_batch_norm(x, weight, bias, running_mean, running_var, training)
+    if not (training and _ours(x, weight, bias)):
+        return NotImplemented
+    mu, var = normalization.moments(x)
+    record(x, mu, var, running_mean, running_var, momentum)
+    y = normalization.normalize(x, weight, bias, mu, var, eps, f)
+
+    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
+        gradients = normalization.batch_norm_backward(dy, x, weight, mu, var, eps, y, f)
+        return tuple([gradients[i] for i in argnums])
+
+    return y, back
+
+
+# --- The three faces of convolution, whose derivatives are one another ----------------------------------------------
+
+
+@stand_in(conv2d_product, Array)
+def _(x: Array, weight: Array, window: Window, places: Pair) -> Answer:
+    if not (_ours(x, weight) and places == window.places(x.shape[2:], weight.shape[2:])):
+        return NotImplemented
+    return convolution.conv2d(x, weight, None, window), None
+
+
+@stand_in(conv2d_input_grad, Array)
+def _(dy: Array, weight: Array, window: Window, size: Pair) -> Answer:
+    if not (_ours(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:])):
+        return NotImplemented
+    return convolution.conv2d_input_grad(dy, weight, size, window), None
+
+
+@stand_in(conv2d_weight_grad, Array)
+def _(x: Array, dy: Array, window: Window, taps: Pair) -> Answer:
+    if not (_ours(x, dy) and dy.shape[2:] == window.places(x.shape[2:], taps)):
+        return NotImplemented
+    return convolution.conv2d_weight_grad(x, dy, taps, window), None
+
+
+# --- Pooling and activations ----------------------------------------------------------------------------------------
+
+
+@stand_in(max_pool2d, Array)
+def _(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Answer:
+    taps, window, _ = pooled_places("max_pool2d", x, kernel_size, stride, padding)
+    y = pooling.max_pool2d(x, taps, window)
+
+    def back(argnums: Sequence[int], dy: Array) -> Any:
+        if not np.isfinite(y.sum()):  # the definition knows what to do with NaN and infinity
+            return NotImplemented
+        return (pooling.max_pool2d_backward(dy, x, y, taps, window),)
+
+    return y, back
+
+
+@stand_in(avg_pool2d, Array)
+def _(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Answer:
+    taps, window, _ = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
+    return pooling.avg_pool2d(x, taps, window), None
+
+
+@stand_in(share_out, Array)
+def _(dy: Array, taps: Pair, window: Window, size: Pair) -> Answer:
+    return pooling.avg_pool2d_backward(dy, size, taps, window), None
+
+
+@stand_in(relu, Array)
+def _(x: Array) -> Answer:
+    return _activated(x, relu)
+
+
+@stand_in(leaky_relu, Array)
+def _(x: Array, negative_slope: float = 0.01) -> Answer:
+    return _activated(x, leaky_relu, negative_slope)
+
+
+def _activated(x: Array, operation: Callable[..., Any], *settings: float) -> Answer:
+    f = elementwise.activation(operation, *settings)
+    if f is None or x.dtype.kind != "f":
+        return NotImplemented
+    y = elementwise.apply(x, f)
+    return y, lambda argnums, dy: (elementwise.times_slope(dy, y, f),)
+
+
+# --- A step of the optimizer, and what surrounds a gradient ---------------------------------------------------------
+
+
+@stand_in(adam_step, Array)
+def _(p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: float, e: float, rate: float) -> Any:
+    for piece in pieces:
+        if type(piece) is not np.ndarray:
+            return NotImplemented
+    return adam.adam_step(p, pieces, M, V, b1, b2, e, rate)
+
+
+@surrounds
+def _(arrays: Iterable[Any]) -> AbstractContextManager[Any] | None:
+    """The work for a convolution's gradient runs on the pool; that of matrix products alone is left to BLAS."""
+    for a in arrays:
+        if a.ndim == 4:
+            return on_the_pool()
+    return None
+
+
+def on_the_pool() -> AbstractContextManager[Any]:
+    """Around work that is mostly convolutions, in which no parameter is written to.
+
+    BLAS is held to one thread throughout: its own threads, once woken by one matrix product, spin for a while and take
+    the pool's cores. Networks of matrix products alone leave it to BLAS to share them out, which costs less than the
+    pool does.
+    """
+    stack = ExitStack()
+    stack.enter_context(SingleThreadedBLAS())
+    stack.enter_context(standing_still())
+    return stack

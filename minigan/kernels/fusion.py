@@ -1,0 +1,246 @@
+"""Two layers as one: an activation in the operation before it, and max-pooling before an activation that rises.
+
+    y = f(z),  z = operation(...)          "relu of linear" is one node on the tape, and only y is kept
+
+The definition of such a node is what it says: the two, one after the other. Where f'(z) can be read off y, z need not
+even exist, and dz = dy f'(z) goes into the derivative of the operation.
+
+Max-pooling commutes with an f that only rises: what is largest before f is largest behind it, and a quarter of the
+numbers is left to activate. A convolution of few channels, pooling of 2x2 and such an f are one node,
+
+    y = f(max_pool2d(conv2d(x, w) + b, 2))
+
+whose kernel does not hand out the large array between them. Which tap of each window was the largest, and whether f
+rises there, goes forwards into a few bits, and backwards the kernel reads dy and these.
+
+A Sequential asks once, when it is built, which of its layers go together (`steps`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial, wraps
+from typing import Any
+
+import numpy as np
+
+from minigan import faster
+from minigan.arrays import Array
+from minigan.autodiff import defvjp_joint, primitive, stop_gradient, vjp_of
+from minigan.kernels import pooled_convolution
+from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool
+from minigan.kernels.elementwise import activation
+from minigan.layers import Conv2d, ConvTranspose2d, Layer, MaxPool2d, Sequential
+from minigan.primitives.convolution import Pair, Window, conv2d, conv2d_places
+from minigan.primitives.elementwise import (
+    elu,
+    elu_slope,
+    leaky_relu,
+    leaky_relu_slope,
+    relu,
+    relu_slope,
+    sigmoid,
+    sigmoid_slope,
+    tanh,
+    tanh_slope,
+)
+from minigan.primitives.pooling import max_pool2d, spread, winners
+
+Operation = Callable[..., Array]
+
+SLOPES: dict[Operation, Operation] = {
+    relu: relu_slope,
+    leaky_relu: leaky_relu_slope,  # of a slope that is not negative: then the sign of y is that of z
+    elu: elu_slope,
+    sigmoid: sigmoid_slope,
+    tanh: tanh_slope,
+}
+"""f -> its slope as a function of y = f(z)."""
+
+
+@cache
+def fused(operation: Operation, f: Operation, *settings: float) -> Operation:
+    """f(operation(...), *settings) as one primitive, called as the operation is."""
+    if f not in SLOPES or (f is leaky_relu and settings and settings[0] < 0):
+        raise ValueError(f"fused: the slope of {f.__name__} cannot be read off its result")
+
+    def composed(*args: Any, **kwargs: Any) -> Array:
+        return f(operation(*args, **kwargs), *settings)
+
+    node = primitive(_named(composed, operation, f"{f.__name__} of {operation.__name__}"))
+
+    def derivative(argnums: Sequence[int], y: Array, *args: Any, **kwargs: Any) -> Callable[[Array], Any]:
+        vjp = vjp_of(operation, argnums, None, *args, **kwargs)  # none of these operations' derivatives reads its z
+        return lambda dy: vjp(dy * SLOPES[f](y, *settings))
+
+    defvjp_joint(node, derivative)
+    fast = activation(f, *settings)
+    if fast is not None:
+        faster.stand_in(node, np.ndarray)(partial(WITH_ACTIVATION[operation], fast))
+    return node
+
+
+# --- A convolution, 2x2 max-pooling and an activation ----------------------------------------------------------------
+
+
+@cache
+def pooled(f: Operation, *settings: float) -> Operation:
+    """f(max_pool2d(conv2d(...), 2), *settings) as one primitive, called as conv2d is; for a relu or leaky_relu."""
+
+    def composed(*args: Any) -> Array:
+        return f(max_pool2d(conv2d(*args), 2), *settings)
+
+    node = primitive(_named(composed, conv2d, f"{f.__name__} of max_pool2d of conv2d"))
+
+    def derivative(argnums: Sequence[int], y: Array, *args: Any) -> Callable[[Array], Any]:
+        """Which tap won is a constant to any derivative: dz = spread(dy f'(z), won), of a z that is computed again."""
+        vjp, two, window = vjp_of(conv2d, argnums, None, *args), (2, 2), Window((2, 2))
+        z = conv2d(*map(stop_gradient, args))
+        won = winners(z, two, window, y.shape[2:])
+        return lambda dy: vjp(spread(dy * SLOPES[f](y, *settings), won, two, window, z.shape[2:]))
+
+    defvjp_joint(node, derivative)
+    slope = _slope_of(f, *settings)
+
+    @faster.stand_in(node, np.ndarray)
+    def _(
+        x: np.ndarray,
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+    ) -> Any:
+        window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
+        if not _fits(x, weight, bias, window, slope):
+            return NotImplemented
+        y, bits = pooled_convolution.conv2d_max_pool2d(x, weight, bias, window.padding, slope)
+        if bits is None:  # NaN or infinity
+            return NotImplemented
+        return y, lambda argnums, dy: pooled_convolution.gradients(argnums, dy, bits, x, weight, window.padding, slope)
+
+    return node
+
+
+def _fits(x: Any, weight: Any, bias: Any, window: Window, slope: float) -> bool:
+    for a in (x, weight) if bias is None else (x, weight, bias):
+        if type(a) is not np.ndarray or a.dtype.char not in "fd":
+            return False
+    return pooled_convolution.takes(x.shape, weight.shape, window, slope)
+
+
+def _slope_of(f: Operation, *settings: float) -> float:
+    """a in f(z) = max(z, a z), for a relu or leaky_relu."""
+    return 0.0 if f is relu else settings[0]
+
+
+def _named(composed: Operation, operation: Operation, name: str) -> Operation:
+    """With the operation's signature, which errors and keywords go by."""
+    module, composed = composed.__module__, wraps(operation)(composed)
+    composed.__name__ = composed.__qualname__ = name
+    composed.__module__ = module
+    return composed
+
+
+# --- The layers of a Sequential --------------------------------------------------------------------------------------
+
+
+class _Fused:
+    """A layer and the activation behind it."""
+
+    def __init__(self, layer: Layer, f: Layer) -> None:
+        self.layer, self.f = layer, f
+        self.operation = fused(layer.operation, f.operation, *f.settings())
+
+    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        if not faster.switched_on:
+            return self.f(p, self.layer(p, x, path, training))
+        return self.operation(*self.layer.arguments(p, x, path, training))
+
+
+class _PoolFirst:
+    """Max-pooling and the activation that stood before it."""
+
+    def __init__(self, f: Layer, pool: MaxPool2d) -> None:
+        self.f, self.pool = f, pool
+
+    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        first, second = (self.pool, self.f) if faster.switched_on else (self.f, self.pool)
+        return second(p, first(p, x))
+
+
+class _Pooled:
+    """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
+
+    def __init__(self, conv: Conv2d, f: Layer, pool: MaxPool2d) -> None:
+        self.conv, self.behind = conv, _PoolFirst(f, pool)
+        self.operation, self.slope = pooled(f.operation, *f.settings()), _slope_of(f.operation, *f.settings())
+
+    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        if faster.switched_on:
+            arguments = self.conv.arguments(p, x, path, training)
+            x_now, weight, bias = map(stop_gradient, arguments[:3])
+            if _fits(x_now, weight, bias, self.conv.window, self.slope):
+                return self.operation(*arguments)
+        return self.behind(p, self.conv(p, x, path, training), path, training)
+
+
+class _OnThePool:
+    """Layers with convolutions among them, which run on the pool's threads."""
+
+    def __init__(self, steps: faster.Steps) -> None:
+        self.steps = steps
+
+    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        if not faster.switched_on:
+            return self._run(p, x, path, training)
+        with on_the_pool():
+            return self._run(p, x, path, training)
+
+    def _run(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        for step, name in self.steps:
+            x = step(p, x, path + name, training)
+        return x
+
+
+@faster.rewrites
+def steps(layers: Mapping[str, Any]) -> faster.Steps:
+    """What runs of these layers: three or two as one where they go together, and convolutions on the pool."""
+    rest, found = list(layers.items()), []
+    while rest:
+        name, layer = rest.pop(0)
+        f, pool = ([layer for _, layer in rest[:2]] + [None, None])[:2]
+        step = layer
+        if _goes_along(f) and f.operation in _RISING and _is(pool, MaxPool2d):
+            pool_name = rest[1][0]
+            del rest[:2]
+            if _is(layer, Conv2d) and pool.settings() in _HALVES:
+                step = _Pooled(layer, f, pool)
+            else:
+                found.append((layer, f"{name}."))
+                name, step = pool_name, _PoolFirst(f, pool)
+        elif _goes_along(f) and _is(layer, Layer) and layer.operation in WITH_ACTIVATION:
+            del rest[:1]
+            step = _Fused(layer, f)
+        found.append((step, f"{name}."))
+    return [(_OnThePool(found), "")] if any(map(_convolves, layers.values())) else found
+
+
+_RISING = (relu, leaky_relu)  # they rise, or stay, for every slope that goes along
+_HALVES = [(size, stride, padding) for size in (2, (2, 2)) for stride in (None, 2, (2, 2)) for padding in (0, (0, 0))]
+
+
+def _is(layer: Any, kind: type[Layer]) -> bool:
+    """Whether it is such a layer, and computes what such a layer computes."""
+    return isinstance(layer, kind) and type(layer).__call__ is Layer.__call__
+
+
+def _goes_along(f: Any) -> bool:
+    """Whether f is an activation whose slope can be read off its result."""
+    return _is(f, Layer) and f.operation in SLOPES and not (f.operation is leaky_relu and f.settings()[0] < 0)
+
+
+def _convolves(layer: Any) -> bool:
+    if isinstance(layer, Sequential):
+        return any(map(_convolves, layer.layers.values()))
+    return isinstance(layer, (Conv2d, ConvTranspose2d))

@@ -1,0 +1,242 @@
+"""What stands in for a definition: asked only where it may, believed only where it answers; and all runs without it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from autograd.core import primitive_vjps
+
+import minigan
+from minigan import faster, grad, kernels, objectives, training, value_and_grad
+from minigan import primitives as P  # noqa: N812  formulas are full of it
+from minigan.autodiff import defvjp, primitive
+from minigan.kernels import convolution, pool, weights
+from minigan.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from minigan.networks import toy
+
+X = np.array([0.5, -1.2, 2.0])
+
+
+@pytest.fixture
+def cube() -> Any:
+    """An operation for which nothing stands in yet; `made` notes each time its derivative is made."""
+    made: list[str] = []
+
+    @primitive
+    def cube(x: Any, scale: float = 1.0) -> Any:
+        """scale x^3"""
+        return scale * x * x * x
+
+    defvjp(cube, lambda y, x, scale=1.0: made.append("made") or (lambda dy: dy * (3.0 * scale) * P.square(x)))
+    cube.made = made
+    return cube
+
+
+# Who is asked
+
+
+def test_what_stands_in_is_asked_for_arrays_of_its_type_and_hands_back_its_own_way_back(cube: Any) -> None:
+    asked: list[type] = []
+
+    @faster.stand_in(cube, np.ndarray)
+    def _(x: Any, scale: float = 1.0) -> Any:
+        asked.append(type(x))
+        return scale * x**3, lambda argnums, dy: (argnums, dy * 100.0)[1:]
+
+    np.testing.assert_array_equal(cube(X), X**3)
+    np.testing.assert_array_equal(grad(lambda x: P.sum(cube(x, scale=2.0)))(X), np.full(3, 100.0))
+    assert asked == [np.ndarray, np.ndarray]
+    assert cube.made == []
+    cube(np.ma.masked_array(X))
+    cube(2.0)
+    with kernels.plain():
+        np.testing.assert_allclose(grad(lambda x: P.sum(cube(x)))(X), 3.0 * X**2)
+    assert asked == [np.ndarray, np.ndarray]
+    assert cube.made == ["made"]
+
+
+def test_where_it_declines_the_definition_runs_and_so_does_its_derivative(cube: Any) -> None:
+    faster.stand_in(cube, np.ndarray)(lambda *_: NotImplemented)
+    np.testing.assert_allclose(value_and_grad(lambda x: P.sum(cube(x)))(X)[1], 3.0 * X**2)
+
+
+def test_where_its_way_back_declines_or_is_missing_the_derivative_of_the_definition_is_taken(cube: Any) -> None:
+    for back in (None, lambda argnums, dy: NotImplemented):
+        faster.stand_in(cube, np.ndarray)(lambda x, back=back: (x**3, back))
+        np.testing.assert_allclose(grad(lambda x: P.sum(cube(x)))(X), 3.0 * X**2)
+
+
+def test_a_gradient_of_a_gradient_takes_the_derivative_of_the_definition(cube: Any) -> None:
+    faster.stand_in(cube, np.ndarray)(lambda x: (x**3, lambda argnums, dy: (dy * 3.0 * x**2,)))
+    np.testing.assert_allclose(grad(lambda x: P.sum(cube(x)))(X), 3.0 * X**2)
+    assert cube.made == []
+    np.testing.assert_allclose(grad(lambda x: P.sum(grad(lambda y: P.sum(cube(y)))(x)))(X), 6.0 * X)
+    assert cube.made
+
+
+def test_autograds_own_nodes_take_the_derivative_of_the_definition(cube: Any) -> None:
+    import autograd
+
+    faster.stand_in(cube, np.ndarray)(lambda x: (x**3, lambda argnums, dy: (dy * np.nan,)))
+    np.testing.assert_allclose(autograd.grad(lambda x: P.sum(cube(x)))(X), 3.0 * X**2)
+
+
+def test_a_function_that_can_be_replaced_is_where_it_is_not_declined() -> None:
+    @faster.replaceable
+    def double(x: Any) -> Any:
+        return 2.0 * x
+
+    assert double(1.0) == 2.0
+    faster.stand_in(double, float)(lambda x: 7.0 if x > 0 else NotImplemented)
+    assert (double(1.0), double(-1.0), double(1)) == (7.0, -2.0, 2.0)
+    with faster.plain():
+        assert double(1.0) == 2.0
+
+
+# What it costs
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """How many Python functions are called."""
+    count = 0
+
+    def count_calls(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(count_calls)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_gradient_of_the_toys_discriminator_is_a_few_calls() -> None:
+    """With kernels below the definitions there were 216 in Python 3.11, and 3 around them."""
+    rng = np.random.default_rng(0)
+    D = toy.discriminator("variances", 100)
+    d = D.init(rng)
+    x, fake = rng.normal(size=(2, 100, 1)).astype(np.float32)
+    step = value_and_grad(training.d_loss, has_aux=True, gather=False)
+    work = lambda: step(d, D, objectives.non_saturating, x, fake)
+    work()
+    assert _calls(work) <= 216
+
+
+def test_no_derivative_of_a_definition_is_made_where_a_kernel_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Sequential(Conv2d(2, 3, 3), ReLU(), Flatten(), Linear(12, 4), ReLU(), Linear(4, 1))
+    p, x = network.init(np.random.default_rng(0)), np.ones((2, 2, 4, 4), np.float32)
+    made: list[str] = []
+    for op, maker in list(primitive_vjps.items()):
+        if op.__module__.startswith("minigan"):
+            monkeypatch.setitem(
+                primitive_vjps,
+                op,
+                lambda *args, op=op, maker=maker: made.append(op.__name__) or maker(*args),
+            )
+    convolved: list[int] = []
+    original = convolution.conv2d
+    monkeypatch.setattr(convolution, "conv2d", lambda *args: convolved.append(1) or original(*args))
+    grad(lambda p: P.sum(network(p, x)))(p)
+    assert made == ["reshape", "sum"]
+    assert convolved == [1]
+
+
+# What surrounds a gradient
+
+
+def test_blas_is_held_and_weights_stand_still_around_convolutions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen() -> tuple[bool, bool]:
+        return pool.blas_is_held(), getattr(weights._thread, "kept", None) is not None
+
+    inside: list[tuple[bool, bool]] = []
+
+    class Look(ReLU):
+        def __call__(self, p: Any, x: Any, path: str = "", training: bool = True) -> Any:
+            inside.append(seen())
+            return x
+
+    flat, images = Sequential(Look(), Linear(4, 1)), Sequential({"a": Sequential(Look(), Conv2d(1, 1, 1)), "b": Look()})
+    for network, x, held in ((flat, np.ones((2, 4), np.float32), False), (images, np.ones((2, 1, 2, 2), "f"), True)):
+        p = network.init(np.random.default_rng(0))
+        inside.clear()
+        network(p, x)
+        assert set(inside) == {(held, held)}
+        inside.clear()
+        value_and_grad(lambda p, network=network, x=x: (inside.append(seen()), P.sum(network(p, x)))[1])(p)
+        assert set(inside) == {(held, held)}
+        assert seen() == (False, False)
+        inside.clear()
+        with kernels.plain():
+            grad(lambda p, network=network, x=x: (inside.append(seen()), P.sum(network(p, x)))[1])(p)
+        assert set(inside) == {(False, False)}
+
+
+# Without kernels
+
+_PLAY = """
+import sys
+from pathlib import Path
+import numpy as np
+from itertools import islice
+from tests.small_systems import SMALL, build, numbers
+
+arrays = {}
+for name in SMALL:
+    folder = Path(sys.argv[1], name)
+    system = build(name, folder)
+    list(islice(system.turns(), 4))
+    arrays |= {f"{name} {key}": a for key, a in numbers(system).items()}
+np.savez(Path(sys.argv[1], "numbers.npz"), **arrays)
+print(*sorted(m for m in sys.modules if m.startswith("minigan.kernels")))
+"""
+
+
+@pytest.fixture
+def without_kernels(tmp_path: Path) -> Path:
+    """A folder with minigan but for kernels/, and with what the tests build small systems from."""
+    root = Path(minigan.__file__).parent
+    folder = tmp_path / "copy"
+    shutil.copytree(root, folder / "minigan", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
+    (folder / "tests").mkdir()
+    for name in ("__init__.py", "small_systems.py"):
+        shutil.copy(Path(__file__).parent / name, folder / "tests" / name)
+    return folder
+
+
+def test_without_kernels_every_system_plays_and_gives_the_numbers_of_the_definitions(
+    without_kernels: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for kind, folder, code in (
+        ("hidden", without_kernels, _PLAY),
+        (
+            "plain",
+            Path(__file__).parents[1],
+            f"import minigan.kernels\nwith minigan.kernels.plain():\n exec({_PLAY!r})",
+        ),
+    ):
+        (tmp_path / kind).mkdir()
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / kind)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        assert bool(run.stdout.strip()) == (kind == "plain")
+        found[kind] = dict(np.load(tmp_path / kind / "numbers.npz"))
+    assert found["hidden"].keys() == found["plain"].keys()
+    for name, a in found["hidden"].items():
+        np.testing.assert_array_equal(a, found["plain"][name], err_msg=name)

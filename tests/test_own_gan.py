@@ -1,4 +1,4 @@
-"""GANs of one's own: the worked examples of docs/own_gan.md are trained, stopped, resumed and sampled like minigan's."""
+"""The worked examples of docs/own_gan.md are trained, stopped, resumed and sampled like minigan's own GANs."""
 
 from __future__ import annotations
 

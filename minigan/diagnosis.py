@@ -90,7 +90,8 @@ def _look_at_its_making(y: Array) -> str:
     if id(y) not in _made:
         return ""
     _, player, network, path, x = _made[id(y)]
-    name, found = player.name or "its maker", []
+    name = player.name or "its maker"
+    found: list[str] = []
     if not all(map(_is_finite, _parts(x))):
         return f"{name}: what comes in"
     with suppress(Exception):

@@ -15,7 +15,7 @@ import pytest
 from autograd.core import primitive_vjps
 
 import minigan
-from minigan import faster, grad, kernels, objectives, training, value_and_grad
+from minigan import faster, grad, kernels, objectives, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.autodiff import defvjp, primitive
 from minigan.kernels import convolution, pool, weights
@@ -126,8 +126,13 @@ def test_a_gradient_of_the_toys_discriminator_is_a_few_calls() -> None:
     D = toy.discriminator("variances", 100)
     d = D.init(rng)
     x, fake = rng.normal(size=(2, 100, 1)).astype(np.float32)
-    step = value_and_grad(training.d_loss, has_aux=True, gather=False)
-    work = lambda: step(d, D, objectives.non_saturating, x, fake)
+
+    def d_loss(d: Any) -> Any:
+        scores = D(d, P.concatenate([x, fake]))
+        return objectives.non_saturating.d_loss(scores[:1], scores[1:]), scores
+
+    step = value_and_grad(d_loss, has_aux=True, gather=False)
+    work = lambda: step(d)
     work()
     assert _calls(work) <= 216
 
@@ -194,7 +199,7 @@ arrays = {}
 for name in SMALL:
     folder = Path(sys.argv[1], name)
     system = build(name, folder)
-    list(islice(system.turns(), 4))
+    list(islice(system.play(), 4))
     arrays |= {f"{name} {key}": a for key, a in numbers(system).items()}
 np.savez(Path(sys.argv[1], "numbers.npz"), **arrays)
 print(*sorted(m for m in sys.modules if m.startswith("minigan.kernels")))

@@ -153,24 +153,32 @@ def test_a_film_without_frames_or_of_different_shapes_or_too_fast_is_refused(tmp
 
 def test_the_figure_of_a_run_draws_what_was_measured_where_it_was_measured() -> None:
     records = [
-        {"turn": 1, "epoch": 1, "batch": 1, "d_real": 0.5, "d_fake": 0.25, "g": None, "on_real": 0.6, "on_fake": 0.4},
-        {"turn": 2, "epoch": 1, "batch": 2, "d_real": None, "d_fake": None, "g": 2.0},
+        {"turn": 1, "epoch": 1, "batch": 1, "d_loss": 0.75, "g_loss": None, "on_real": 0.6, "on_fake": 0.4, "k": 0.0},
+        {"turn": 2, "epoch": 1, "batch": 2, "d_loss": None, "g_loss": 2.0},
         {"turn": 2, "frechet": 3.0},
-        {"turn": 3, "d_real": 1.0, "d_fake": 1.0, "g": math.nan, "on_real": 0.5, "on_fake": 0.5},
+        {"turn": 3, "d_loss": 2.0, "g_loss": math.nan, "on_real": 0.5, "on_fake": 0.5, "k": 0.1},
     ]
-    losses, thoughts, score = run_figure(records).axes
-    drawn = {line.get_label(): line.get_xydata().tolist() for axes in (losses, thoughts, score) for line in axes.lines}
-    assert drawn["D"] == [[1, 0.75], [3, 2.0]]
-    assert drawn["G"] == [[2, 2.0]]
-    assert drawn["D(x), of real samples"] == [[1, 0.6], [3, 0.5]]
-    assert drawn["D(G(z)), of generated samples"] == [[1, 0.4], [3, 0.5]]
-    assert drawn["frechet"] == [[2, 3.0]]
-    assert score.get_xlabel() == "turn"
-    assert (losses.get_ylabel(), thoughts.get_ylabel()) == ("loss", "probability of being real")
+    losses, thoughts, *others = run_figure(records).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for axes in (losses, thoughts) for line in axes.lines}
+    assert drawn == {
+        "D": [[1, 0.75], [3, 2.0]],
+        "G": [[2, 2.0]],
+        "on real samples": [[1, 0.6], [3, 0.5]],
+        "on generated samples": [[1, 0.4], [3, 0.5]],
+    }
+    assert [axes.get_title() for axes in (losses, thoughts, *others)] == ["Losses", "What D thinks", "frechet", "k"]
+    assert [axes.lines[0].get_xydata().tolist() for axes in others] == [[[2, 3.0]], [[1, 0.0], [3, 0.1]]]
+    assert others[-1].get_xlabel() == "turn"
+
+
+def test_a_run_that_noted_nothing_but_one_number_has_one_picture() -> None:
+    (axes,) = run_figure([{"turn": 1, "critic_loss": -0.5}, {"turn": 2, "critic_loss": -1.5}]).axes
+    assert axes.get_title() == "Losses"
+    assert axes.lines[0].get_ydata().tolist() == [-0.5, -1.5]
 
 
 def test_long_series_are_smoothed_by_a_mean_that_knows_where_they_end() -> None:
-    records = [{"turn": t, "g": 2.0 + (-1) ** t} for t in range(200)]
+    records = [{"turn": t, "g_loss": 2.0 + (-1) ** t} for t in range(200)]
     raw, smooth = run_figure(records).axes[0].lines
     assert set(raw.get_ydata()) == {1.0, 3.0}
     np.testing.assert_allclose(smooth.get_ydata(), 2.0, atol=0.2)

@@ -17,10 +17,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from benchmarks import lenet
 from minigan import Adam, Parameters, value_and_grad
 from minigan.data.idx import read_idx
 from minigan.files.weights import load_weights, save_weights
-from minigan.networks import lenet
 from minigan.optimizers import cosine_decay
 from minigan.primitives import cross_entropy, softmax
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 
+from benchmarks import lenet
 from benchmarks.classifier import (
     Images,
     TrainClassifier,
@@ -43,7 +44,6 @@ from minigan.metrics.images import (
     modes_covered,
     nearest,
 )
-from minigan.networks import lenet
 from minigan.primitives import avg_pool2d
 from minigan.running import open_run, open_weights
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import lenet
 from minigan import Adam, Player, Sequential, initializers, kernels, objectives, value_and_grad
-from minigan.networks import conv28, dcgan, lenet, mlp
+from minigan.networks import conv28, dcgan, mlp
 from minigan.primitives import cross_entropy
 from tests.losses import losses, notes_and_gradient
 

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import lenet
 from benchmarks.classifier import read_images
 from benchmarks.public_networks import GENERATORS, SCORES, PublicNetwork
 from minigan import kernels, primitives
 from minigan.files.weights import load_weights
-from minigan.networks import lenet
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional

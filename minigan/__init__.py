@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from minigan import initializers, metrics, objectives, optimizers, primitives
 from minigan.arrays import array_module, to_device, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
-from minigan.averaging import MovingAverage
 from minigan.game import DivergedError, Player, Turn, play
 from minigan.layers import (
     ELU,
@@ -32,7 +31,7 @@ from minigan.layers import (
     Tanh,
     Upsample,
 )
-from minigan.optimizers import SGD, Adam, RMSprop
+from minigan.optimizers import SGD, Adam, MovingAverage, RMSprop
 from minigan.parameters import Parameters
 
 __version__ = "0.1.0"

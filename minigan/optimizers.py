@@ -1,12 +1,11 @@
-"""How a player moves: Adam, RMSprop and SGD over one flat vector, and schedules for their rate.
+"""How a player moves: Adam, RMSprop and SGD over one flat vector, schedules for their rate, and a moving average.
 
     adam = Adam(g, lr=2e-4, betas=(0.5, 0.999))
     adam.step(gradient)                # moves g in place
 
-All of a player's numbers are views of g.flat, so a step is a handful of whole-vector operations with `out=`, however
-many layers there are. Each optimizer follows PyTorch's recurrence, which is in its docstring, step for step.
-An optimizer's `step` takes a gradient as value_and_grad returns it, gathered in one vector or not.
-Read next: objectives.py.
+All of a player's numbers are views of g.flat, so a step is a handful of operations on whole vectors, however many
+layers there are. Each optimizer follows PyTorch's recurrence, which is in its docstring, step for step.
+`step` takes a gradient as value_and_grad returns it, gathered in one vector or not. Read next: objectives.py.
 """
 
 from __future__ import annotations
@@ -37,7 +36,64 @@ def cosine_decay(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-class Adam:
+class Optimizer:
+    """What Adam, RMSprop and SGD share: a vector that they move, and a state of vectors of the same size.
+
+    Attributes:
+        params: the numbers to move.
+        lr: the rate. It may be changed between steps.
+        weight_decay: w adds w p to the gradient (the L2 penalty, not AdamW).
+        vectors: the names of the attributes that make up the state. One that is None is not there yet.
+    """
+
+    params: Parameters
+    lr: float
+    weight_decay: float
+    vectors: tuple[str, ...]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, copied."""
+        state = {name: getattr(self, name) for name in self.vectors}
+        return {name: a.copy() for name, a in state.items() if a is not None}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of another run of the same size, from any device."""
+        flat, vectors = self.params.flat, {name: state[name] for name in self.vectors}
+        for name, a in vectors.items():
+            if a is not None and a.shape != flat.shape:
+                raise ValueError(f"state {name!r}: expected {flat.size} numbers as in params, got {a.size}")
+        for name, a in vectors.items():
+            setattr(self, name, None if a is None else to_device_of(flat, a).astype(flat.dtype))
+
+    def _pieces(self, gradient: Mapping[str, Array]) -> list[Array]:
+        """The gradient with weight decay, as arrays that end to end fit params.flat: one where it is one."""
+        p, flat = self.params.flat, getattr(gradient, "flat", None)
+        if flat is None:
+            if gradient.keys() != self.params.keys():
+                raise KeyError(f"gradient: expected the names {', '.join(self.params)}, got {', '.join(gradient)}")
+            pieces = [gradient[name] for name in self.params]
+        else:
+            pieces = [flat]
+        size = sum([g.size for g in pieces])
+        if size != p.size:
+            raise ValueError(f"gradient: expected {p.size} numbers as in params, got {size}")
+        return [_joined(pieces) + self.weight_decay * p] if self.weight_decay else pieces
+
+
+def _joined(pieces: Sequence[Array]) -> Array:
+    if len(pieces) == 1:
+        return pieces[0].reshape(-1)
+    return array_module(pieces[0]).concatenate(pieces, axis=None)
+
+
+def _check(name: str, **settings: float) -> None:
+    for setting, value in settings.items():
+        in_range, expected = (value > 0, "> 0") if setting == "lr" else (value >= 0, ">= 0")
+        if not (in_range and math.isfinite(value)):
+            raise ValueError(f"{name}: expected {setting} {expected}, got {value}")
+
+
+class Adam(Optimizer):
     """Adam as PyTorch has it: epsilon outside the root, after bias correction.   [Kingma & Ba 2015, alg. 1]
 
         m = b1 m + (1 - b1) g             v = b2 v + (1 - b2) g^2
@@ -55,7 +111,12 @@ class Adam:
         betas: (b1, b2), each in [0, 1).
         eps: >= 0.
         weight_decay: w >= 0 adds w p to g (the L2 penalty, not AdamW).
+
+    Attributes:
+        t, M, V: steps taken, and the scaled moments.
     """
+
+    vectors = ("M", "V")
 
     def __init__(
         self,
@@ -72,40 +133,35 @@ class Adam:
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Adam: expected betas[{i}] in [0, 1), got {beta}")
         self.params, self.lr, self.betas, self.eps, self.weight_decay = params, lr, betas, eps, weight_decay
-        xp = array_module(params.flat)
-        self.t = 0
-        self._M, self._V = xp.zeros_like(params.flat), xp.zeros_like(params.flat)
+        zeros_like = array_module(params.flat).zeros_like
+        self.t, self.M, self.V = 0, zeros_like(params.flat), zeros_like(params.flat)
 
     def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
-        pieces = _pieces(self.params, gradient, self.weight_decay)
-        p, M, V = self.params.flat, self._M, self._V
-        b1, b2 = self.betas
+        pieces, (b1, b2) = self._pieces(gradient), self.betas
         self.t += 1
         c = math.sqrt((1.0 - b2) / (1.0 - b2**self.t))
         e, rate = self.eps / c, self.lr * (1.0 - b1) / (1.0 - b1**self.t) / c
-        adam_step(p, pieces, M, V, b1, b2, e, rate)
+        adam_step(self.params.flat, pieces, self.M, self.V, b1, b2, e, rate)
 
     @property
     def exp_avg(self) -> Array:
         """m, the running mean of gradients, flat."""
-        return self._M * (1.0 - self.betas[0])
+        return self.M * (1.0 - self.betas[0])
 
     @property
     def exp_avg_sq(self) -> Array:
         """v, the running mean of squared gradients, flat."""
-        return self._V * (1.0 - self.betas[1])
+        return self.V * (1.0 - self.betas[1])
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: t and the scaled moments, copied."""
-        return {"t": self.t, "M": self._M.copy(), "V": self._V.copy()}
+        return {"t": self.t, **super().state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the state of another run of the same size, from any device."""
-        _check_sizes(self.params, state, "M", "V")
+        super().load_state_dict(state)
         self.t = int(state["t"])
-        self._M[...] = to_device_of(self._M, state["M"])
-        self._V[...] = to_device_of(self._V, state["V"])
 
 
 @replaceable
@@ -121,7 +177,7 @@ def adam_step(
     p -= rate * M / (array_module(p).sqrt(V) + e)
 
 
-class RMSprop:
+class RMSprop(Optimizer):
     """RMSprop as PyTorch has it.   [Hinton, lecture 6e; Graves 2013, eq. 38-41 for `centered`]
 
         v = a v + (1 - a) g^2      s = v, or v - m^2 with m = a m + (1 - a) g if centered
@@ -135,6 +191,8 @@ class RMSprop:
         eps, weight_decay, momentum: >= 0.
         centered: whether to divide by an estimate of the variance instead of the second moment.
     """
+
+    vectors = ("square_avg", "grad_avg", "momentum_buffer")
 
     def __init__(
         self,
@@ -151,53 +209,28 @@ class RMSprop:
             raise ValueError(f"RMSprop: expected alpha in [0, 1), got {alpha}")
         self.params, self.lr, self.alpha, self.eps = params, lr, alpha, eps
         self.weight_decay, self.momentum, self.centered = weight_decay, momentum, centered
-        xp = array_module(params.flat)
-        self.square_avg, self.grad_avg, self.momentum_buffer, self._scratch = (
-            xp.zeros_like(params.flat) for _ in range(4)
+        self.square_avg, self.grad_avg, self.momentum_buffer = (
+            array_module(params.flat).zeros_like(params.flat) for _ in self.vectors
         )
 
     def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
-        p, v, m, b, tmp = (
-            self.params.flat,
-            self.square_avg,
-            self.grad_avg,
-            self.momentum_buffer,
-            self._scratch,
-        )
-        g = _joined(_pieces(self.params, gradient, self.weight_decay))
-        xp = array_module(p)
+        g = _joined(self._pieces(gradient))
+        v, m, b = self.square_avg, self.grad_avg, self.momentum_buffer
         v *= self.alpha
-        xp.multiply(g, g, out=tmp)
-        tmp *= 1.0 - self.alpha
-        v += tmp
+        v += (1.0 - self.alpha) * (g * g)
+        s = v
         if self.centered:
             m *= self.alpha
             m += (1.0 - self.alpha) * g
-            xp.multiply(m, m, out=tmp)
-            xp.subtract(v, tmp, out=tmp)
-            xp.sqrt(tmp, out=tmp)
-        else:
-            xp.sqrt(v, out=tmp)
-        tmp += self.eps
-        xp.divide(g, tmp, out=tmp)
+            s = v - m * m
         b *= self.momentum
-        b += tmp
-        xp.multiply(b, self.lr, out=tmp)
-        p -= tmp
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, copied."""
-        return {name: getattr(self, name).copy() for name in ("square_avg", "grad_avg", "momentum_buffer")}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another run of the same size, from any device."""
-        _check_sizes(self.params, state, "square_avg", "grad_avg", "momentum_buffer")
-        for name in ("square_avg", "grad_avg", "momentum_buffer"):
-            getattr(self, name)[...] = to_device_of(self.params.flat, state[name])
+        b += g / (array_module(s).sqrt(s) + self.eps)
+        p = self.params.flat
+        p -= self.lr * b
 
 
-class SGD:
+class SGD(Optimizer):
     """Gradient descent with momentum as PyTorch has it.   [Sutskever et al. 2013, eq. 1-4, with lr outside]
 
         b = g at the first step, then momentum b + (1 - dampening) g
@@ -209,6 +242,8 @@ class SGD:
         momentum, dampening, weight_decay: >= 0.
         nesterov: needs momentum > 0 and no dampening.
     """
+
+    vectors = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -228,8 +263,7 @@ class SGD:
 
     def step(self, gradient: Mapping[str, Array]) -> None:
         """Move the parameters against the gradient, once."""
-        p = self.params.flat
-        g = _joined(_pieces(self.params, gradient, self.weight_decay))
+        p, g = self.params.flat, _joined(self._pieces(gradient))
         if self.momentum:
             if self.momentum_buffer is None:
                 self.momentum_buffer = g.copy()
@@ -240,48 +274,51 @@ class SGD:
             g = g + self.momentum * b if self.nesterov else b
         p -= self.lr * g
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs, copied."""
-        return {} if self.momentum_buffer is None else {"momentum_buffer": self.momentum_buffer.copy()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the state of another run of the same size, from any device."""
-        _check_sizes(self.params, state, *state)
-        kept = state.get("momentum_buffer")
-        self.momentum_buffer = None if kept is None else to_device_of(self.params.flat, kept).copy()
+        super().load_state_dict({"momentum_buffer": None, **state})
 
 
-def _pieces(params: Parameters, gradient: Mapping[str, Array], weight_decay: float) -> list[Array]:
-    """The gradient, the penalty's share added, as arrays that end to end fit params.flat: one where it is one."""
-    p, flat = params.flat, getattr(gradient, "flat", None)
-    if flat is None:
-        if gradient.keys() != params.keys():
-            raise KeyError(f"gradient: expected the names {', '.join(params)}, got {', '.join(gradient)}")
-        pieces = [gradient[name] for name in params]
-    else:
-        pieces = [flat]
-    size = sum([g.size for g in pieces])
-    if size != p.size:
-        raise ValueError(f"gradient: expected {p.size} numbers as in params, got {size}")
-    return [_joined(pieces) + weight_decay * p] if weight_decay else pieces
+class MovingAverage:
+    """A second copy of a player, which follows it slowly: an exponential moving average of `params`.
 
+    Two players never quite stand still: each step of one answers the other's last, and G circles around the solution.
+    The mean of its recent positions is nearer to the centre than any of them.   [Yazici et al. 2019, sec. 3]
 
-def _joined(pieces: Sequence[Array]) -> Array:
-    if len(pieces) == 1:
-        return pieces[0].reshape(-1)
-    return array_module(pieces[0]).concatenate(pieces, axis=None)
+        a_t = d_t a_(t-1) + (1 - d_t) p_t        d_t = decay (1 - decay^(t-1)) / (1 - decay^t)
 
+    d_t is `decay` with Adam's bias correction folded in: d_1 = 0, so the average starts as p_1 and is nearly the plain
+    mean of the first few steps; later d_t = decay.
 
-def _check_sizes(params: Parameters, state: dict[str, Any], *names: str) -> None:
-    for name in names:
-        if state[name].shape != params.flat.shape:
-            raise ValueError(
-                f"state {name!r}: expected {params.flat.size} numbers as in params, got {state[name].size}"
-            )
+    Args:
+        params: what is followed; never written to.
+        decay: in [0, 1). The average reaches back about 1 / (1 - decay) steps; 0 is a plain copy.
 
+    Attributes:
+        params: the average, Parameters like those followed. Buffers are copied, not averaged.
+        source: what is followed.
+    """
 
-def _check(name: str, **settings: float) -> None:
-    for setting, value in settings.items():
-        low_ok = value > 0 if setting == "lr" else value >= 0
-        if not (low_ok and math.isfinite(value)):
-            raise ValueError(f"{name}: expected {setting} {'> 0' if setting == 'lr' else '>= 0'}, got {value}")
+    def __init__(self, params: Parameters, decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay: expected a number in [0, 1), got {decay}")
+        self.source, self.decay, self.params, self.t = params, decay, params.copy(), 0
+
+    def update(self) -> None:
+        """Take in where the source is now."""
+        self.t += 1
+        d = self.decay * (1.0 - self.decay ** (self.t - 1)) / (1.0 - self.decay**self.t)
+        a = self.params.flat
+        a *= d
+        a += (1.0 - d) * self.source.flat
+        for name, buffer in self.source.buffers.items():
+            self.params.buffers[name][...] = buffer
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: how many positions were taken in, and their average, copied."""
+        return {"t": self.t, "params": {name: a.copy() for name, a in self.params.state_dict().items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the average of another run; refused as Parameters.load_state_dict refuses."""
+        self.params.load_state_dict(state["params"])
+        self.t = int(state["t"])

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from minigan import Player, arrays, averaging, kernels, objectives, optimizers, primitives, value_and_grad
+from minigan import MovingAverage, Player, arrays, kernels, objectives, optimizers, primitives, value_and_grad
 from minigan.autodiff import defvjp, grad, primitive
 from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
@@ -168,7 +168,7 @@ def test_an_unread_array_gets_zeros_on_its_device() -> None:
 def test_a_moving_average_neither_waits_nor_copies_and_gives_numpys_bits() -> None:
     p = toy.generator(hidden=5).init(np.random.default_rng(0))
     q = _moved_all(p)
-    ours, on_device = averaging.MovingAverage(p, 0.9), averaging.MovingAverage(q, 0.9)
+    ours, on_device = MovingAverage(p, 0.9), MovingAverage(q, 0.9)
     with watched() as traffic:
         for _ in range(3):
             for numbers, average in ((p, ours), (q, on_device)):

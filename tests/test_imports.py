@@ -22,7 +22,7 @@ LEVELS = [
     {"primitives"},
     {"initializers"},
     {"layers"},
-    {"optimizers", "averaging", "objectives"},
+    {"optimizers", "objectives"},
     {"kernels"},
     {"diagnosis"},
     {"game"},

@@ -427,7 +427,7 @@ def test_a_loss_that_is_not_finite_names_turn_player_note_and_layer(tmp_path: Pa
 
 def test_numbers_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     def spoil(system: System) -> None:
-        system.players["G"].optimizer._V[-1] = np.inf
+        system.players["G"].optimizer.V[-1] = np.inf
 
     with pytest.raises(NotFiniteError, match=r"turn 8: G_optimizer/V of main.4.bias is no longer finite, so nothing"):
         _train_and_spoil(tmp_path, spoil, Run(tmp_path / "run", checkpoint_every=4))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minigan.arrays import Array
-from minigan.averaging import MovingAverage
 from minigan.game import Notes, Player, Turn, play
 from minigan.gans.sampling import Sampling
+from minigan.optimizers import MovingAverage
 
 
 class System(NamedTuple):

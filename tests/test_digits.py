@@ -16,7 +16,8 @@ from minigan.data import digits as module
 from minigan.data.digits import FILES, SOURCES, digits
 from minigan.data.download import DownloadError, download
 from minigan.data.glyphs import glyphs
-from minigan.data.idx import IDXError, write_idx
+from minigan.data.idx import IDXError
+from tests.idx_files import write_idx
 
 IMAGES, LABELS = glyphs(12, seed=5)
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minigan.data.idx import MAX_EXPANSION, IDXError, read_idx, write_idx
+from minigan.data.idx import MAX_EXPANSION, IDXError, read_idx
+from tests.idx_files import write_idx
 from tests.memory import examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
@@ -95,19 +96,6 @@ def test_a_gzip_bomb_is_read_no_further_than_its_header_says() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (np.zeros(3, np.uint16), "x: expected uint8, .* got uint16"),
-        (np.zeros(()), "x: expected 1 to 32 dimensions, got 0"),
-    ],
-)
-def test_what_idx_has_no_room_for_is_not_written(tmp_path: Path, x: np.ndarray, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        write_idx(tmp_path / "x", x)
-    assert not (tmp_path / "x").exists()
 
 
 def test_ten_thousand_broken_files_are_read_or_refused_within_memory() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +15,7 @@ from benchmarks.classifier import TrainClassifier, judged, load_classifier, read
 from benchmarks.quality import Score
 from minigan.gans import mnist_mlp
 from minigan.running import Run, train
-
-
-def _write_idx(file: Path, x: np.ndarray) -> None:
-    header = struct.pack(f">BBBB{x.ndim}I", 0, 0, 8, x.ndim, *x.shape)
-    file.write_bytes(gzip.compress(header + x.tobytes()))
+from tests.idx_files import write_idx
 
 
 @pytest.fixture
@@ -34,8 +28,8 @@ def data(tmp_path: Path) -> Path:
         for image, label in zip(x, labels, strict=True):
             top, left = 3 + 5 * (label // 2), 4 + 12 * (label % 2)
             image[top : top + 2, left : left + 8] = 255
-        _write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", x)
-        _write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", x)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
     return tmp_path
 
 

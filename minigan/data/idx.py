@@ -62,25 +62,6 @@ def read_idx(file: str | Path | BinaryIO, max_bytes: int = 2**32) -> np.ndarray:
             raise IDXError(f"{name}: damaged gzip stream: {error}") from None
 
 
-def write_idx(path: str | Path, x: np.ndarray) -> None:
-    """Write x as an IDX file, gzipped if the name ends in .gz. The same x gives the same bytes.
-
-    Raises:
-        ValueError: if x is of a type that IDX has no code for, or has no dimension, more than 32, or one over 2^32 - 1.
-    """
-    path, big_endian = Path(path), x.dtype.newbyteorder(">")
-    code = next((code for code, dtype in DTYPES.items() if dtype == big_endian), None)
-    if code is None:
-        raise ValueError(f"x: expected uint8, int8, int16, int32, float32 or float64, got {x.dtype}")
-    if not 1 <= x.ndim <= MAX_DIMENSIONS:
-        raise ValueError(f"x: expected 1 to {MAX_DIMENSIONS} dimensions, got {x.ndim}")
-    if max(x.shape) >= 2**32:
-        raise ValueError(f"x: expected dimensions below 2^32, got shape {x.shape}")
-    header = bytes([0, 0, code, x.ndim]) + np.array(x.shape, ">u4").tobytes()
-    content = header + x.astype(big_endian).tobytes()
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-
-
 def _read(stream: BinaryIO | gzip.GzipFile, name: str, size: int, zipped: bool, max_bytes: int) -> np.ndarray:
     """The array in a stream of IDX, whose file has `size` bytes."""
     magic = stream.read(4)

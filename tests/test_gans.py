@@ -19,7 +19,7 @@ from minigan.files.weights import CheckpointError, save_weights
 from minigan.game import Player
 from minigan.gans import GANS, Options, System, dcgan, gan_of, mnist_conv, mnist_mlp, name_of, toy
 from minigan.gans.options import plain
-from minigan.metrics.pixels import coarse, frechet_of_pixels
+from minigan.metrics.images import coarse, frechet_of_pixels
 from minigan.running import Run, train
 from minigan.running.folder import describe, options_from
 from tests.small_systems import build, every_system, options

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minigan.data.batches import to_floats
 from minigan.data.images import ImageError, ImageFolder, read_image
-from minigan.data.pixels import to_floats
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
-
-from minigan.data.pixels import to_floats
 
 
 class Data(Protocol):
@@ -158,18 +155,12 @@ class Batches:
     def __enter__(self) -> Batches:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _setting(self) -> dict[str, int]:
-        return {
-            "seed": self.seed,
-            "size": len(self.data),
-            "batch_size": self.batch_size,
-            "drop_last": self.drop_last,
-        }
+        size, batch_size, drop_last = len(self.data), self.batch_size, self.drop_last
+        return {"seed": self.seed, "size": size, "batch_size": batch_size, "drop_last": drop_last}
 
     def _rows(self, position: int) -> np.ndarray:
         epoch, batch = divmod(position, self.batches_per_epoch)
@@ -195,3 +186,10 @@ def _gather(data: Data, rows: np.ndarray) -> np.ndarray:
 def _check_dtype(data: np.ndarray) -> None:
     if data.dtype != np.uint8 and not np.issubdtype(data.dtype, np.floating):
         raise ValueError(f"data: expected uint8 or floats, got {data.dtype}")
+
+
+def to_floats(pixels: np.ndarray) -> np.ndarray:
+    """x / 127.5 - 1 for uint8 of any shape: float32 in [-1, 1], with 0 at -1 and 255 at 1 exactly."""
+    x = np.divide(pixels, np.float32(127.5), dtype=np.float32)
+    x -= 1
+    return x

@@ -16,29 +16,19 @@ import operator
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from minigan.data.pixels import to_floats
+from minigan.data.batches import to_floats
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 2**26  # 8192 x 8192, up to 600 MB while it is decoded
 MAX_FILE_BYTES = 2**28
-EXIF_ORIENTATION = 0x0112
-UPRIGHT = {  # how to turn what a camera noted down, by the EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class ImageError(ValueError):
@@ -192,7 +182,8 @@ def read_image(file: IO[bytes], name: str, image_size: int, max_pixels: int = MA
         image = _open_image(file, name, max_pixels)
         image.draft(None, (2 * image_size, 2 * image_size))  # a JPEG shrinks while it is decoded, at no cost
         image.load()
-        orientation = _orientation(image)
+        with suppress(Exception):  # a photo whose notes are damaged is shown as it lies, as viewers do
+            image = ImageOps.exif_transpose(image)
         image = _to_rgb_or_rgba(image)
         w, h = image.size
         side = min(w, h)
@@ -201,8 +192,6 @@ def read_image(file: IO[bytes], name: str, image_size: int, max_pixels: int = MA
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, square)
         if image.mode == "RGBA":
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        if orientation in UPRIGHT:  # last, on few pixels: the middle square stays the middle square
-            image = image.transpose(UPRIGHT[orientation])
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (S, S, 3) -> (3, S, S)
 
 
@@ -216,13 +205,6 @@ def _open_image(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     if w * h > max_pixels:
         raise ImageError(f"{name}: expected at most {max_pixels} pixels (max_pixels), got {w} x {h}")
     return image
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a photo whose notes are damaged is shown as it lies, as viewers do
-        return 1
 
 
 def _to_rgb_or_rgba(image: Image.Image) -> Image.Image:

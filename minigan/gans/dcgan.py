@@ -26,7 +26,7 @@ from minigan.gans.sampling import Sampling, slerp
 from minigan.gans.system import System
 from minigan.initializers import Initializer
 from minigan.layers import Sequential
-from minigan.metrics.pixels import frechet_of_pixels
+from minigan.metrics.images import frechet_of_pixels
 from minigan.networks import dcgan
 from minigan.objectives import non_saturating
 from minigan.parameters import Parameters

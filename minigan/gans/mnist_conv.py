@@ -22,7 +22,7 @@ from minigan.gans.options import DigitOptions
 from minigan.gans.sampling import Sampling, lerp
 from minigan.gans.system import System
 from minigan.layers import Sequential
-from minigan.metrics.pixels import frechet_of_pixels
+from minigan.metrics.images import frechet_of_pixels
 from minigan.networks import conv28
 from minigan.objectives import non_saturating_with_logits as objective
 from minigan.pictures.sheets import sheet

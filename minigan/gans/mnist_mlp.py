@@ -20,7 +20,7 @@ from minigan.gans.options import DigitOptions
 from minigan.gans.sampling import Sampling, slerp
 from minigan.gans.system import System
 from minigan.layers import Sequential
-from minigan.metrics.pixels import frechet_of_pixels
+from minigan.metrics.images import frechet_of_pixels
 from minigan.networks import mlp
 from minigan.objectives import non_saturating
 from minigan.pictures.sheets import sheet

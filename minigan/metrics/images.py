@@ -6,6 +6,7 @@
     confident_share    how many images a classifier is sure of: a bad digit costs, a forgotten one does not
     nearest            how far each image is from the nearest training image: copying makes the other numbers perfect
     copied_share       how many are nearer to it than real images that were not trained on usually are
+    frechet_of_pixels  a cheap Frechet distance on coarse pixels, to be asked during a training run
 
 The first four need a classifier. It has to be good on real images, and its features give the Frechet distance its unit:
 compare such numbers only if the classifier and the number of samples are the same. Measure real images that nobody
@@ -14,9 +15,14 @@ trained on in the same way: no generator should be expected to do better. Everyt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+from minigan.data.batches import Data
+
+SAMPLES, CELLS = 1000, 4  # of frechet_of_pixels: images looked at, cells along a side
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -130,6 +136,35 @@ def copied_share(distance: np.ndarray, held_out: np.ndarray, quantile: float = 0
     if distance.size == 0 or held_out.size == 0:
         raise ValueError("copied_share: expected at least one distance of each kind")
     return float(np.mean(distance < np.quantile(held_out, quantile)))
+
+
+def frechet_of_pixels(images: Data) -> Callable[[np.ndarray], float]:
+    """samples (N, C, H, W) -> the Frechet distance of their coarse pixels from those of the data; smaller is better.
+
+    Every image is shrunk to 4x4 cells, each the mean of its pixels: light and colour, roughly placed. It tells noise
+    from shapes and a collapsed G from a varied one, not a good digit from a bad one; for that a classifier is needed.
+
+    Args:
+        images: the data, (C, H, W) each, bytes or floats in [-1, 1]; up to 1000, evenly spaced, are looked at, when the
+            first score is asked for.
+    """
+    real: list[np.ndarray] = []
+
+    def score(samples: np.ndarray) -> float:
+        if not real:
+            chosen = np.linspace(0, len(images) - 1, min(SAMPLES, len(images))).astype(int)
+            real.append(coarse(np.stack([images[i] for i in chosen])))
+        return frechet_distance(coarse(samples.reshape(len(samples), *images[0].shape)), real[0])
+
+    return score
+
+
+def coarse(images: np.ndarray) -> np.ndarray:
+    """(N, C, H, W), bytes or floats in [-1, 1] -> (N, C * 16), the means of 4x4 cells, in [-1, 1]."""
+    if images.dtype == np.uint8:
+        images = images / 127.5 - 1.0
+    N, C, H, W = images.shape
+    return images.reshape(N, C, CELLS, H // CELLS, CELLS, W // CELLS).mean((3, 5)).reshape(N, -1)
 
 
 def _covariance_root(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ samples end sharply too, where G(0) and G(1) are.
 The GAN itself, networks, losses and who moves when, is one page: minigan/gans/toy.py. Here it is played, watched,
 measured and drawn. Read from top to bottom:
 
-    1  the options        2  the game        3  what came out        4  the command
+    1  the options        2  the game        3  what came out        4  the picture        5  the command
 
 `python -m minigan train toy` trains the same GAN with checkpoints, to be stopped and resumed.
 """
@@ -23,11 +23,15 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -35,8 +39,8 @@ from minigan import DivergedError, Turn, metrics
 from minigan.arrays import DeviceError, to_device, to_host
 from minigan.data.toy import Gaussian
 from minigan.gans import System, toy
-from minigan.pictures import figures
-from minigan.pictures.figures import History, View
+from minigan.pictures.figures import FAKE, GREY, OPTIMUM, REAL
+from minigan.pictures.sheets import save_gif
 from minigan.running import told
 
 # --- 1. The options -------------------------------------------------------------------------------------------------
@@ -62,6 +66,23 @@ class Options:
 
 
 # --- 2. The game ----------------------------------------------------------------------------------------------------
+
+
+class History(NamedTuple):
+    """What was logged along the way, k entries each.
+
+    d, g: losses, means since the entry before.
+    mean, std: of samples of G.
+    average_mean, average_std: of samples of the moving average of G.
+    """
+
+    epoch: list[float]
+    d: list[float]
+    g: list[float]
+    mean: list[float]
+    std: list[float]
+    average_mean: list[float]
+    average_std: list[float]
 
 
 def train(o: Options, system: System) -> tuple[History, list[View]]:
@@ -127,6 +148,25 @@ def table(real: dict[str, float], fake: dict[str, float]) -> str:
     return "\n".join([f"{'':<14}{'real':>10}{'generated':>12}", *rows])
 
 
+class View(NamedTuple):
+    """What the toy looks like at one moment.
+
+    epoch: when.
+    fake: generated samples, shape (n, 1).
+    x, density: the real density on a grid, shapes (m,).
+    d, d_optimum: D(x) and p_data / (p_data + p_G) on that grid, shapes (m,).
+    d_label: what x means to D.
+    """
+
+    epoch: int
+    fake: np.ndarray
+    x: np.ndarray
+    density: np.ndarray
+    d: np.ndarray
+    d_optimum: np.ndarray
+    d_label: str
+
+
 def look(o: toy.Options, system: System, epoch: int) -> View:
     """Samples of G, and what D thinks against the best that could be thought.
 
@@ -159,7 +199,89 @@ def look(o: toy.Options, system: System, epoch: int) -> View:
     )
 
 
-# --- 4. The command -------------------------------------------------------------------------------------------------
+# --- 4. The picture ---------------------------------------------------------------------------------------------------
+
+
+def toy_figure(view: View, real: np.ndarray, history: History, mu: float, sigma: float) -> Figure:
+    """Samples and densities, D against its optimum, losses, moments: the whole toy on one page.
+
+    Args:
+        view: the end of the training run.
+        real: real samples, shape (n, 1).
+        history: what was logged along the way.
+        mu, sigma: the Gaussian to be learned.
+    """
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
+    samples, judge, losses, moments = figure.subplots(2, 2).flat
+    draw_samples(samples, view, real)
+    draw_discriminator(judge, view)
+
+    losses.plot(history.epoch, history.d, color=REAL, lw=1.2, label="D")
+    losses.plot(history.epoch, history.g, color=FAKE, lw=1.2, label="G")
+    for level, label in [(2 * math.log(2), "2 log 2"), (math.log(2), "log 2")]:
+        losses.axhline(level, color=GREY, lw=0.8, ls="--")
+        losses.annotate(label, (1.01, level), xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize=8)
+    losses.set(title="Losses", xlabel="epoch", ylim=(0, max(2.0, 1.05 * float(np.quantile(history.d, 0.98)))))
+    losses.legend(frameon=False, loc="upper right", ncols=2)
+
+    for name, color, target, own, averaged in [
+        ("mean", REAL, mu, history.mean, history.average_mean),
+        ("std", FAKE, sigma, history.std, history.average_std),
+    ]:
+        moments.plot(history.epoch, own, color=color, lw=0.8, alpha=0.5, label=f"{name} of G")
+        if averaged != own:
+            moments.plot(history.epoch, averaged, color=color, lw=1.8, label=f"{name} of G, averaged")
+        moments.axhline(target, color="black", lw=0.8, ls="--", label="the data" if name == "std" else None)
+    margin = 1.5 * sigma
+    moments.set(title="Moments of the generated samples", xlabel="epoch")
+    moments.set_ylim(min(mu, sigma) - margin, max(mu, sigma) + margin)
+    moments.legend(frameon=False, ncols=2, loc="best", fontsize=9)
+    for axes in (samples, judge, losses, moments):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_samples(axes: Axes, view: View, real: np.ndarray | None = None) -> None:
+    """Histograms of generated (and real) samples under the real density."""
+    bins = np.linspace(view.x[0], view.x[-1], 80)
+    settings: dict[str, Any] = {"bins": bins, "density": True}
+    if real is not None:
+        axes.hist(real.reshape(-1), color=REAL, alpha=0.35, label="real samples", **settings)
+    axes.hist(view.fake.reshape(-1), color=FAKE, alpha=0.55, label="generated samples", **settings)
+    axes.plot(view.x, view.density, color="black", lw=1.5, label="real density")
+    axes.set(title="Samples", xlabel="x", ylabel="density", ylim=(0, 1.35 * float(view.density.max())))
+    axes.set_xlim(view.x[0], view.x[-1])
+    axes.legend(frameon=False, loc="upper right")
+
+
+def draw_discriminator(axes: Axes, view: View) -> None:
+    """D against the best that D could be for this G."""
+    axes.plot(view.x, view.d_optimum, color=OPTIMUM, lw=1.5, ls="--", label=r"optimum $p_{data}/(p_{data}+p_G)$")
+    axes.plot(view.x, view.d, color="black", lw=1.5, label="D")
+    axes.axhline(0.5, color=GREY, lw=0.8, ls=":")
+    axes.set(title="Discriminator", xlabel=view.d_label, ylabel="probability of being real", ylim=(0, 1))
+    axes.set_xlim(view.x[0], view.x[-1])
+    axes.legend(frameon=False, loc="lower center")
+
+
+def toy_animation(views: Sequence[View], path: Path) -> None:
+    """The training run as an animated GIF at `path`: samples on the left, D on the right, one frame a view."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    frames = []
+    for view in views:
+        figure = Figure(figsize=(9, 3.6), dpi=80, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        draw_samples(left, view)
+        draw_discriminator(right, view)
+        figure.suptitle(f"epoch {view.epoch}")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        frames.append(np.array(canvas.buffer_rgba())[:, :, :3])
+    save_gif(path, frames, seconds_per_frame=0.08)
+
+
+# --- 5. The command -------------------------------------------------------------------------------------------------
 
 
 def read_options(arguments: list[str]) -> Options:
@@ -171,14 +293,33 @@ def read_options(arguments: list[str]) -> Options:
     return tyro.cli(Options, args=arguments, default=start, description=__doc__)
 
 
+def check_writable(name: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Find out before the work, not after it, that a picture cannot be written.
+
+    Raises:
+        ValueError: if the suffix is not one of `suffixes`.
+        OSError: if no file can be made there. The message names the argument.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{name}: expected a file ending in {', '.join(suffixes)}, got {path}")
+    existed = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise OSError(f"{name}: cannot write {path}: {error.strerror}") from None
+    if not existed:
+        path.unlink()
+
+
 def check(o: Options) -> None:
     """Refuse what cannot work before any work is done. Raises ValueError or OSError, naming the option."""
     for name, value in [("samples", o.samples), ("print_every", o.print_every)]:
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
-    figures.check_writable("output", o.output, (".png", ".pdf", ".svg"))
+    check_writable("output", o.output, (".png", ".pdf", ".svg"))
     if o.animate:
-        figures.check_writable("animate", o.animate, (".gif",))
+        check_writable("animate", o.animate, (".gif",))
 
 
 def main(arguments: list[str]) -> int:
@@ -190,11 +331,10 @@ def main(arguments: list[str]) -> int:
         with threadpool_limits(1, "blas"):  # matrices this small are multiplied before a second thread has woken up
             history, views = train(o, system)
         real, fake = draw_final_samples(system, o.samples)
-        figures.toy_figure(look(o.gan, system, o.gan.epochs), real, history, o.gan.mu, o.gan.sigma).savefig(
-            o.output, dpi=110
-        )
+        end = look(o.gan, system, o.gan.epochs)
+        toy_figure(end, real, history, o.gan.mu, o.gan.sigma).savefig(o.output, dpi=110)
         if o.animate:
-            figures.toy_animation(views, o.animate)
+            toy_animation(views, o.animate)
     except (ValueError, OSError, DeviceError, MemoryError, DivergedError) as error:
         print(told(error), file=sys.stderr)
         return 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from minigan.commands.convert import counting, read_weights
-from minigan.files.checkpoint import Checkpoints, load
+from minigan.files.checkpoint import Checkpoints, arrays_in, load
 from minigan.files.weights import CheckpointError, read_metadata
 from minigan.running.folder import Folder, read_about
 
@@ -110,15 +110,6 @@ def range_of(a: np.ndarray) -> str:
         return f"{a.size} not finite" if a.size else ""
     told = f"{finite.min():>11.4g} {finite.mean(dtype=np.float64):>11.4g} {finite.max():>11.4g}"
     return told if finite.size == a.size else f"{told}  {a.size - finite.size} not finite"
-
-
-def arrays_in(value: Any, place: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """(place, array) for every array of a state, as ("G/main.0.weight", ...)."""
-    if isinstance(value, np.ndarray):
-        yield place, value
-    elif isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from arrays_in(item, f"{place}/{key}" if place else str(key))
 
 
 def without_arrays(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A training on disk, so that it can go on: the players, their optimizers, the generators' states, the counters.
+"""A training run on disk, so that it can go on: the players, their optimizers, the generators' states, the counters.
 
     checkpoints = Checkpoints("runs/toy", keep=3)
     checkpoints.save(step, {"G": g, "D": d, "G_adam": adam.state_dict(), "rng": rng.bit_generator.state})
@@ -77,14 +77,11 @@ def load(directory: str | os.PathLike[str]) -> State:
     """
     directory = _place(Path(directory).absolute())
     contents = _verified(directory)
+    plain = contents.pop("state.json", b"")
+    arrays = {name: weights_from_bytes(data, directory / name) for name, data in contents.items()}
     try:
-        plain = json.loads(contents.pop("state.json"))
-        return {
-            key: _decoded(value, _arrays_of(f"{key}.safetensors", contents, directory)) for key, value in plain.items()
-        }
+        return {key: _decoded(value, arrays.get(f"{key}.safetensors", {})) for key, value in json.loads(plain).items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{directory}: whole, but not written by minigan: {error!r}") from error
 
 
@@ -93,10 +90,21 @@ def first_non_finite(state: Any) -> str | None:
 
     A loop asks this before it saves, so that the last good checkpoint is not pushed out by bad ones.
     """
-    for place, a in _arrays_in(state):
+    for place, a in arrays_in(state):
         if a.dtype.kind == "f" and not finite(a):
             return place
     return None
+
+
+def arrays_in(value: Any, place: str = "") -> Iterator[tuple[str, Array]]:
+    """(place, array) for every array of a state, as ("G/main.0.weight", ...)."""
+    if isinstance(value, Parameters):
+        value = value.state_dict()
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from arrays_in(item, f"{place}/{key}" if place else str(key))
+    elif hasattr(value, "dtype"):
+        yield place, value
 
 
 class Checkpoints:
@@ -283,20 +291,6 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return {key.removeprefix("$"): _decoded(item, arrays) for key, item in value.items()}
 
 
-def _arrays_of(name: str, contents: Mapping[str, bytes], directory: Path) -> dict[str, np.ndarray]:
-    return weights_from_bytes(contents[name], directory / name) if name in contents else {}
-
-
-def _arrays_in(value: Any, place: str = "") -> Iterator[tuple[str, Array]]:
-    if isinstance(value, Parameters):
-        value = value.state_dict()
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _arrays_in(item, f"{place}/{key}" if place else str(key))
-    elif hasattr(value, "dtype"):
-        yield place, value
-
-
 def _verified(directory: Path) -> dict[str, bytes]:
     """The files of a checkpoint but for the manifest, name -> content, each as the manifest says."""
     listed = _manifest_of(directory)["files"]
@@ -310,8 +304,7 @@ def _verified(directory: Path) -> dict[str, bytes]:
     contents = {}
     for name in sorted(present):
         contents[name] = read_file(directory / name)
-        found = _description(contents[name])
-        if found != listed[name]:
+        if _description(contents[name]) != listed[name]:
             raise CheckpointError(f"{directory / name}: damaged: its size or SHA-256 is not what the manifest says")
     return contents
 

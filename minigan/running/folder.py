@@ -17,39 +17,25 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 from minigan.files.weights import CheckpointError, read_file, replace_file
-from minigan.gans.options import plain
 
 GONE = {"tf32"}
 """Options that earlier versions had and wrote into run.json; none of them changed more than rounding."""
 
 
-class Folder(NamedTuple):
-    """The paths in a run's folder."""
+class Folder:
+    """The paths in a run's folder.
 
-    path: Path
+    Attributes:
+        path: the folder itself.
+        about, log, checkpoints, live: run.json, log.jsonl, checkpoints and live in it.
+    """
 
-    @property
-    def about(self) -> Path:
-        """run.json"""
-        return self.path / "run.json"
-
-    @property
-    def log(self) -> Path:
-        """log.jsonl"""
-        return self.path / "log.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """checkpoints"""
-        return self.path / "checkpoints"
-
-    @property
-    def live(self) -> Path:
-        """live"""
-        return self.path / "live"
+    def __init__(self, path: Path) -> None:
+        self.path, self.about, self.log = path, path / "run.json", path / "log.jsonl"
+        self.checkpoints, self.live = path / "checkpoints", path / "live"
 
     def samples(self, turn: int) -> Path:
         """The sheet of a turn."""
@@ -87,13 +73,8 @@ class Folder(NamedTuple):
             (self.path / name).mkdir(parents=True, exist_ok=True)
 
 
-def describe(system: str, options: Any) -> dict[str, Any]:
-    """What run.json holds: plain data that `options_from` reads."""
-    return {"system": system, "options": plain(options)}
-
-
 def write_about(folder: Folder, about: dict[str, Any]) -> None:
-    """Write run.json. Raises CheckpointError if that fails."""
+    """Write run.json: "system", "options" as plain data, and how it is run. Raises CheckpointError if that fails."""
     replace_file(folder.about, json.dumps(about, indent=1).encode() + b"\n")
 
 
@@ -101,15 +82,14 @@ def read_about(folder: Folder) -> dict[str, Any]:
     """Read run.json.
 
     Raises:
-        CheckpointError: if there is none, or it is not what `describe` made.
+        CheckpointError: if there is none, or it does not describe a run.
     """
+    data = read_file(folder.about)
     try:
-        about = json.loads(read_file(folder.about))
+        about = json.loads(data)
         if not isinstance(about["system"], str) or not isinstance(about["options"], dict):
             raise TypeError("expected a system and its options")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{folder.about}: does not describe a run: {error}") from error
     return about
 

@@ -19,9 +19,10 @@ from tqdm import tqdm
 from minigan.files.checkpoint import Checkpoints
 from minigan.files.weights import CheckpointError, save_weights
 from minigan.game import Turn
+from minigan.gans.options import plain
 from minigan.gans.system import System
 from minigan.pictures.sheets import save_picture
-from minigan.running.folder import Folder, describe, read_about, write_about
+from minigan.running.folder import Folder, read_about, write_about
 from minigan.running.interruption import Interruption
 from minigan.running.live import Live, check_installed
 from minigan.running.machine import changed, machine
@@ -107,7 +108,7 @@ class Training:
             )
         progress = restore(system, saved[1]) if saved else Progress()
         self._moved = changed(read_about(self.folder).get("machine")) if saved else None
-        about = describe(system.name, system.options)
+        about = {"system": system.name, "options": plain(system.options)}
         write_about(self.folder, {**about, "run": run.kept(), "machine": machine()})
 
         self.turn = progress.turn
@@ -152,8 +153,8 @@ class Training:
         """Write what a whole run leaves behind, if the game is over, and say how it ended."""
         finished = self.turn == self.system.turns
         if finished:
-            self._try("weights", lambda: self._save_weights(None))
-            self._try("pictures", lambda: draw_the_end(self.system, self.sheets, self.folder, self.run.gif))
+            self._try("weights", self._save_weights, None)
+            self._try("pictures", draw_the_end, self.system, self.sheets, self.folder, self.run.gif)
         return Summary(self.turn, finished, self.signal, list(self._problems.values()))
 
     def _do_what_is_due(self, turn: Turn, last: bool) -> None:
@@ -170,16 +171,15 @@ class Training:
         if sheet_due:
             self._try(f"samples of turn {n}", self._save_sheet)
         if epoch and end_of_epoch and self.system.weights_each_epoch:
-            self._try(f"weights of epoch {n // epoch}", lambda: self._save_weights(n // epoch))
+            self._try(f"weights of epoch {n // epoch}", self._save_weights, n // epoch)
         if due or last:
             self._try("log", self.log.sync)
             self._try("checkpoint", lambda: self.save(self._scored() if due else None))
 
     def _record(self, record: dict[str, Any]) -> None:
-        self._try("log", lambda: self.log.write(record))
+        self._try("log", self.log.write, record)
         if self.live:
-            live = self.live
-            self._try("live view", lambda: live.record(record))
+            self._try("live view", self.live.record, record)
 
     def _save_sheet(self) -> None:
         picture = self.sheets.sheet()
@@ -204,18 +204,17 @@ class Training:
 
     def _save_weights(self, epoch: int | None) -> None:
         system = self.system
-        options = describe(system.name, system.options)["options"]
-        built = {name: value for name, value in options.items() if name not in system.may_change}
+        built = {name: value for name, value in plain(system.options).items() if name not in system.may_change}
         about = {"system": system.name, "options": json.dumps(built), "turn": str(self.turn)}
-        for name, player in system.players.items():
-            save_weights(self.folder.weights(f"net{name.lower()}", epoch), player.params, about)
-        for name, average in system.averages().items():
-            save_weights(self.folder.weights(f"net{name.lower()}_average", epoch), average.params, about)
+        params = {f"net{name.lower()}": player.params for name, player in system.players.items()}
+        params |= {f"net{name.lower()}_average": average.params for name, average in system.averages().items()}
+        for name, numbers in params.items():
+            save_weights(self.folder.weights(name, epoch), numbers, about)
 
-    def _try(self, what: str, write: Callable[[], None]) -> None:
+    def _try(self, what: str, write: Callable[..., None], *arguments: Any) -> None:
         """Write something; if the disk does not take it, say so and go on."""
         try:
-            write()
+            write(*arguments)
         except (OSError, CheckpointError) as error:
             self._problems[what] = f"{what} not written: {error}"
             print(f"turn {self.turn}: {self._problems[what]}", file=sys.stderr)

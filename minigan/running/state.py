@@ -9,8 +9,8 @@ import numpy as np
 
 from minigan.arrays import to_host
 from minigan.files.checkpoint import NAME, State, first_non_finite
+from minigan.gans.options import plain
 from minigan.gans.system import System
-from minigan.running.folder import describe
 
 
 class Progress(NamedTuple):
@@ -37,9 +37,9 @@ def check_memory(system: System) -> None:
 
 def state_of(system: System, progress: Progress) -> State:
     """Everything that the rest of the run depends on, as live arrays and plain data; no word of the device."""
-    about = describe(system.name, system.options)
-    about["options"].pop("device", None)
-    state: State = {"progress": progress._asdict(), "about": about}
+    options = plain(system.options)
+    options.pop("device", None)
+    state: State = {"progress": progress._asdict(), "about": {"system": system.name, "options": options}}
     for name, player in system.players.items():
         state[name], state[f"{name}_optimizer"] = player.params, player.optimizer.state_dict()
     for name, item in system.memory.items():
@@ -86,8 +86,7 @@ def check_same(system: System, about: dict[str, Any]) -> None:
     """Refuse to go on with a run as another: ValueError, naming the first option that differs and may not."""
     if about["system"] != system.name:
         raise ValueError(f"resume: the run is of {about['system']}, not of {system.name}")
-    options = describe(system.name, system.options)["options"]
-    for name, value in options.items():
+    for name, value in plain(system.options).items():
         if name not in system.may_change and about["options"].get(name, value) != value:
             raise ValueError(
                 f"resume: the run has {name} = {about['options'][name]}, which cannot become {value} on the way; "

@@ -11,14 +11,12 @@ layers there are. Each optimizer follows PyTorch's recurrence, which is in its d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigan.arrays import Array, array_module, to_device_of
 from minigan.faster import replaceable
 from minigan.parameters import Parameters
-
-Schedule = Callable[[float], float]
 
 
 def constant(progress: float) -> float:

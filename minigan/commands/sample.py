@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -58,7 +58,7 @@ def sample(o: Sample) -> int:
         raise ValueError(f"seed: expected at least 0, got {o.seed}")
     if o.candidates is not None and o.candidates < o.n:
         raise ValueError(f"candidates: expected at least n, {o.n}, got {o.candidates}")
-    write = writer(o)
+    check_output(o.output)
     trained = open_source(o)
     if not o.batch_statistics:
         trained = trained._replace(sampling=replace(trained.sampling, batch_statistics=False))
@@ -68,7 +68,10 @@ def sample(o: Sample) -> int:
     else:
         picked = trained.pick(rng, o.candidates, o.n)
         samples, scores = to_host(picked.samples), {"scores": to_host(picked.scores)}
-    write(o, trained, samples, scores)
+    if o.output.suffix.lower() == ".npz":
+        save_npz(o.output, {"samples": samples, **scores})
+    else:
+        draw(o, trained, samples)
     print(f"{o.n} samples of {trained.name} after {trained.turn} turns: {o.output}")
     return 0
 
@@ -86,41 +89,26 @@ def open_source(o: Sample) -> Trained:
     return open_run(o.source, o.checkpoint, average=o.ema, device=o.device, gan=o.gan)
 
 
-def writer(o: Sample) -> Any:
-    """How samples get to o.output, by its ending, known before any are drawn. Raises ValueError."""
-    if not o.output.absolute().parent.is_dir():
-        raise ValueError(f"output: there is no folder for {o.output}")
-    suffix = o.output.suffix.lower()
-    if suffix in (".png", ".jpg", ".jpeg"):
-        return write_sheet
-    if suffix == ".npz":
-        return write_numbers
-    if suffix:
-        raise ValueError(f"output: expected a .png, .jpg or .npz file or a folder, got {o.output}")
-    if o.output.exists() and (not o.output.is_dir() or any(o.output.iterdir())):
-        raise ValueError(f"output: expected a new or empty folder, got {o.output}")
-    return write_folder
+def check_output(output: Path) -> None:
+    """Refuse, before any sample is drawn, what samples cannot be written into. Raises ValueError."""
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"output: there is no folder for {output}")
+    if output.suffix.lower() not in ("", ".png", ".jpg", ".jpeg", ".npz"):
+        raise ValueError(f"output: expected a .png, .jpg or .npz file or a folder, got {output}")
+    if not output.suffix and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"output: expected a new or empty folder, got {output}")
 
 
-def write_sheet(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
-    """All of them in one picture; numbers as the picture that their system makes of them."""
+def draw(o: Sample, trained: Trained, samples: np.ndarray) -> None:
+    """All samples in one picture, or in a folder 0000.png, 0001.png, ..., pixel for pixel."""
     images = images_of(samples)
+    if images is None and not o.output.suffix:
+        raise ValueError(f"output: samples of {trained.name} are numbers, not pictures: write them into an .npz file")
     if images is None:
         save_picture(o.output, trained.sampling.picture(samples))
-    else:
+    elif o.output.suffix:
         save_sheet(o.output, images, o.columns)
-
-
-def write_folder(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
-    """0000.png, 0001.png, ..., pixel for pixel."""
-    images = images_of(samples)
-    if images is None:
-        raise ValueError(f"output: samples of {trained.name} are numbers, not pictures: write them into an .npz file")
-    o.output.mkdir(parents=True, exist_ok=True)
-    for i, image in enumerate(to_bytes(images).transpose(0, 2, 3, 1)):  # (N, C, H, W) -> (N, H, W, C)
-        save_picture(o.output / f"{i:04d}.png", image[:, :, 0] if image.shape[2] == 1 else image)
-
-
-def write_numbers(o: Sample, trained: Trained, samples: np.ndarray, scores: dict[str, np.ndarray]) -> None:
-    """Arrays `samples`, as G makes them, and `scores` if D was asked."""
-    save_npz(o.output, {"samples": samples, **scores})
+    else:
+        o.output.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(to_bytes(images).transpose(0, 2, 3, 1)):  # (N, C, H, W) -> (N, H, W, C)
+            save_picture(o.output / f"{i:04d}.png", image[:, :, 0] if image.shape[2] == 1 else image)

@@ -1,4 +1,4 @@
-"""A training as it runs for hours: watched, logged, saved, stopped, and taken up again.
+"""A training run of hours: watched, logged, saved, stopped, and taken up again.
 
     summary = train(mnist_conv.build(options), Run(output=Path("runs/digits")))
 
@@ -20,15 +20,4 @@ from minigan.running.loop import Summary, Training, train
 from minigan.running.options import Run
 from minigan.running.trained import Trained, open_run, open_weights
 
-__all__ = [
-    "Folder",
-    "Run",
-    "Summary",
-    "Trained",
-    "Training",
-    "main",
-    "open_run",
-    "open_weights",
-    "told",
-    "train",
-]
+__all__ = ["Folder", "Run", "Summary", "Trained", "Training", "main", "open_run", "open_weights", "told", "train"]

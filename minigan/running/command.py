@@ -50,7 +50,7 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         program: the words before the arguments, to be told how to go on.
 
     Returns:
-        The exit status: 0; 1 if the training went wrong, ran out of memory or could not write something; 2 for a
+        The exit status: 0; 1 if the run went wrong, ran out of memory or could not write something; 2 for a
         mistake in the options, one that cannot be met here included; 128 and the signal's number if one stopped it.
     """
     try:
@@ -129,7 +129,7 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
 
 
 def report(summary: Summary, run: Run, program: str) -> str:
-    """How the training ended, where everything is, and how to go on."""
+    """How the run ended, where everything is, and how to go on."""
     folder = Folder(run.output)
     if not summary.finished:
         return f"stopped after turn {summary.turn}; to go on:\n  {program} --output {folder.path} --resume"

@@ -1,12 +1,12 @@
-"""A view of the training in a browser while it goes on: losses, other notes, and sheets of samples.
+"""A view of a training run in a browser while it goes on: losses, other notes, and sheets of samples.
 
     with Live(Path("runs/digits/live")) as live:
         live.record({"turn": 250, "d_loss": 1.14, "g_loss": 1.02})
         live.picture(250, sheet(samples))
 
 and beside it `tensorboard --logdir runs`. tensorboardX knows the file format. Its SummaryWriter hands events to a
-thread, and once a full disk has ended that thread, the training would wait for it for ever; so events are written here
-and now.
+thread, and once a full disk has ended that thread, the run would wait for it for ever; so events are written here and
+now.
 """
 
 from __future__ import annotations

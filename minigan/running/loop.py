@@ -46,12 +46,12 @@ class NotFiniteError(ArithmeticError):
 
 
 class Summary(NamedTuple):
-    """How a training ended.
+    """How a training run ended.
 
     turn: the last that was played.
     finished: whether it was the last of the game.
     signal: the signal that stopped it, or None.
-    problems: what could not be written, if anything; nothing of it stopped the training.
+    problems: what could not be written, if anything; nothing of it stopped the run.
     """
 
     turn: int

@@ -1,4 +1,4 @@
-"""How a training is run. What the system is, and every number in it, is in the system's own options."""
+"""How a training run goes. What the system is, and every number in it, is in the system's own options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = ("log_every", "sample_every", "checkpoint_every", "keep", "best", "gif", 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a training leaves what it makes, and how often. None of it changes a number."""
+    """Where a training run leaves what it makes, and how often. None of it changes a number."""
 
     output: Path = Path("run")
     """the folder for log, samples, weights and checkpoints; new or empty, or with --resume that of an earlier run"""

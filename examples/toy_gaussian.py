@@ -41,7 +41,7 @@ from minigan.data.toy import Gaussian
 from minigan.gans import System, toy
 from minigan.pictures.figures import FAKE, GREY, OPTIMUM, REAL
 from minigan.pictures.sheets import save_gif
-from minigan.running import told
+from minigan.running import error_line
 
 # --- 1. The options -------------------------------------------------------------------------------------------------
 
@@ -336,16 +336,16 @@ def main(arguments: list[str]) -> int:
         if o.animate:
             toy_animation(views, o.animate)
     except (ValueError, OSError, DeviceError, MemoryError, DivergedError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    found = final_figures(o.gan, fake)
+    result = final_figures(o.gan, fake)
     if o.json:
-        print(json.dumps({**found, "steps": o.gan.epochs, "seed": o.gan.seed}))
+        print(json.dumps({**result, "steps": o.gan.epochs, "seed": o.gan.seed}))
     else:
-        print(table(final_figures(o.gan, real), found))
+        print(table(final_figures(o.gan, real), result))
         print(f"picture: {o.output}" + (f", animation: {o.animate}" if o.animate else ""))
     return 0
 

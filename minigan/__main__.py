@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings_in_one_line():
             return COMMANDS[type(command)](command)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:  # also CheckpointError and DeviceError
-        print(running.told(error), file=sys.stderr)
+        print(running.error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

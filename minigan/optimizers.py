@@ -37,17 +37,23 @@ def cosine_decay(progress: float) -> float:
 class Optimizer:
     """What Adam, RMSprop and SGD share: a vector that they move, and a state of vectors of the same size.
 
-    Attributes:
+    Args:
         params: the numbers to move.
-        lr: the rate. It may be changed between steps.
-        weight_decay: w adds w p to the gradient (the L2 penalty, not AdamW).
-        vectors: the names of the attributes that make up the state. One that is None is not there yet.
+        lr: the rate, > 0. It may be changed between steps.
+        weight_decay: w >= 0 adds w p to the gradient (the L2 penalty, not AdamW).
+        settings: others that have to be >= 0.
+
+    `vectors` names the attributes that make up the state; one that is None is not there yet.
     """
 
-    params: Parameters
-    lr: float
-    weight_decay: float
     vectors: tuple[str, ...]
+
+    def __init__(self, params: Parameters, lr: float, weight_decay: float, **settings: float) -> None:
+        for name, value in {"lr": lr, "weight_decay": weight_decay, **settings}.items():
+            in_range, expected = (value > 0, "> 0") if name == "lr" else (value >= 0, ">= 0")
+            if not (in_range and math.isfinite(value)):
+                raise ValueError(f"{type(self).__name__}: expected {name} {expected}, got {value}")
+        self.params, self.lr, self.weight_decay = params, lr, weight_decay
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, copied."""
@@ -84,13 +90,6 @@ def _joined(pieces: Sequence[Array]) -> Array:
     return array_module(pieces[0]).concatenate(pieces, axis=None)
 
 
-def _check(name: str, **settings: float) -> None:
-    for setting, value in settings.items():
-        in_range, expected = (value > 0, "> 0") if setting == "lr" else (value >= 0, ">= 0")
-        if not (in_range and math.isfinite(value)):
-            raise ValueError(f"{name}: expected {setting} {expected}, got {value}")
-
-
 class Adam(Optimizer):
     """Adam as PyTorch has it: epsilon outside the root, after bias correction.   [Kingma & Ba 2015, alg. 1]
 
@@ -103,12 +102,9 @@ class Adam(Optimizer):
         p = p - rate * M / (sqrt(V) + e)      c = sqrt((1 - b2) / (1 - b2^t)),  e = eps / c,
                                               rate = lr * (1 - b1) / (1 - b1^t) / c
 
-    Args:
-        params: the numbers to move.
-        lr: the rate, > 0. It may be changed between steps.
+    Args beside params, lr and weight_decay:
         betas: (b1, b2), each in [0, 1).
         eps: >= 0.
-        weight_decay: w >= 0 adds w p to g (the L2 penalty, not AdamW).
 
     Attributes:
         t, M, V: steps taken, and the scaled moments.
@@ -124,13 +120,13 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        _check("Adam", lr=lr, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr, weight_decay, eps=eps)
         if len(betas) != 2:
             raise ValueError(f"Adam: expected betas to be a pair of numbers, got {betas}")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Adam: expected betas[{i}] in [0, 1), got {beta}")
-        self.params, self.lr, self.betas, self.eps, self.weight_decay = params, lr, betas, eps, weight_decay
+        self.betas, self.eps = betas, eps
         zeros_like = array_module(params.flat).zeros_like
         self.t, self.M, self.V = 0, zeros_like(params.flat), zeros_like(params.flat)
 
@@ -182,11 +178,9 @@ class RMSprop(Optimizer):
         b = momentum b + g / (sqrt(s) + eps)
         p = p - lr b
 
-    Args:
-        params: the numbers to move.
-        lr: the rate, > 0. It may be changed between steps.
+    Args beside params, lr and weight_decay:
         alpha: a in [0, 1).
-        eps, weight_decay, momentum: >= 0.
+        eps, momentum: >= 0.
         centered: whether to divide by an estimate of the variance instead of the second moment.
     """
 
@@ -202,11 +196,10 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        _check("RMSprop", lr=lr, eps=eps, weight_decay=weight_decay, momentum=momentum)
+        super().__init__(params, lr, weight_decay, eps=eps, momentum=momentum)
         if not 0.0 <= alpha < 1.0:
             raise ValueError(f"RMSprop: expected alpha in [0, 1), got {alpha}")
-        self.params, self.lr, self.alpha, self.eps = params, lr, alpha, eps
-        self.weight_decay, self.momentum, self.centered = weight_decay, momentum, centered
+        self.alpha, self.eps, self.momentum, self.centered = alpha, eps, momentum, centered
         self.square_avg, self.grad_avg, self.momentum_buffer = (
             array_module(params.flat).zeros_like(params.flat) for _ in self.vectors
         )
@@ -234,10 +227,8 @@ class SGD(Optimizer):
         b = g at the first step, then momentum b + (1 - dampening) g
         p = p - lr b,   or   p - lr (g + momentum b) if nesterov
 
-    Args:
-        params: the numbers to move.
-        lr: the rate, > 0. It may be changed between steps.
-        momentum, dampening, weight_decay: >= 0.
+    Args beside params, lr and weight_decay:
+        momentum, dampening: >= 0.
         nesterov: needs momentum > 0 and no dampening.
     """
 
@@ -252,11 +243,10 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        _check("SGD", lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
+        super().__init__(params, lr, weight_decay, momentum=momentum, dampening=dampening)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("SGD: nesterov needs momentum > 0 and dampening 0")
-        self.params, self.lr, self.momentum, self.dampening = params, lr, momentum, dampening
-        self.weight_decay, self.nesterov = weight_decay, nesterov
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
         self.momentum_buffer: Array | None = None
 
     def step(self, gradient: Mapping[str, Array]) -> None:

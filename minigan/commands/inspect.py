@@ -108,8 +108,8 @@ def range_of(a: np.ndarray) -> str:
     finite = a[np.isfinite(a)]
     if finite.size == 0:
         return f"{a.size} not finite" if a.size else ""
-    told = f"{finite.min():>11.4g} {finite.mean(dtype=np.float64):>11.4g} {finite.max():>11.4g}"
-    return told if finite.size == a.size else f"{told}  {a.size - finite.size} not finite"
+    numbers = f"{finite.min():>11.4g} {finite.mean(dtype=np.float64):>11.4g} {finite.max():>11.4g}"
+    return numbers if finite.size == a.size else f"{numbers}  {a.size - finite.size} not finite"
 
 
 def without_arrays(value: Any) -> Any:

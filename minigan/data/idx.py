@@ -53,11 +53,8 @@ def read_idx(file: str | Path | BinaryIO, max_bytes: int = 2**32) -> np.ndarray:
         raw.seek(0)
         zipped = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
-        if not zipped:
-            return _read(raw, name, size, zipped, max_bytes)
         try:
-            with gzip.GzipFile(fileobj=raw) as stream:
-                return _read(stream, name, size, zipped, max_bytes)
+            return _read(gzip.GzipFile(fileobj=raw) if zipped else raw, name, size, zipped, max_bytes)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise IDXError(f"{name}: damaged gzip stream: {error}") from None
 

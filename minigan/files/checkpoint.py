@@ -147,8 +147,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, sound or not, in ascending order."""
-        found = (re.fullmatch(rf"{STEP}|\.{STEP}\.old", name) for name in self._names())
-        return sorted({int(match[2] or match[4]) for match in found if match})
+        matches = (re.fullmatch(rf"{STEP}|\.{STEP}\.old", name) for name in self._names())
+        return sorted({int(match[2] or match[4]) for match in matches if match})
 
     def latest(self) -> tuple[int, State] | None:
         """(step, state) of the newest sound checkpoint, or None. Damaged ones are skipped with a RuntimeWarning."""

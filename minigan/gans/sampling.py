@@ -30,7 +30,7 @@ class Sampling:
 
     noise: (rng, n) -> what n samples start from, on the device of the options.
     picture: samples, on the host -> one picture, uint8 of shape (H, W) or (H, W, 3).
-    generate: (players, noise) -> samples; G of the noise, if not said otherwise.
+    generate: (players, noise) -> samples; G of the noise, if not given.
     count: samples on a sheet.
     batch: samples drawn at once.
     batch_statistics: whether batch norm takes the statistics of those samples, or the running ones.
@@ -57,8 +57,8 @@ class Sampling:
         if missing:
             z = _joined(z, self.noise(np.random.default_rng(0), missing))
         still = {name: player.still(training=self.batch_statistics) for name, player in players.items()}
-        made = [self.generate(still, _rows(z, i, i + self.batch)) for i in range(0, n + missing, self.batch)]
-        return (made[0] if len(made) == 1 else array_module(made[0]).concatenate(made))[:n]
+        batches = [self.generate(still, _rows(z, i, i + self.batch)) for i in range(0, n + missing, self.batch)]
+        return (batches[0] if len(batches) == 1 else array_module(batches[0]).concatenate(batches))[:n]
 
 
 def _parts(z: Any) -> tuple[Array, ...]:

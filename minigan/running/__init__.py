@@ -14,10 +14,10 @@
 None of it touches the numbers: a run that is watched plays the same game as `for turn in system.play()`.
 """
 
-from minigan.running.command import main, told
+from minigan.running.command import error_line, main
 from minigan.running.folder import Folder
 from minigan.running.loop import Summary, Training, train
 from minigan.running.options import Run
 from minigan.running.trained import Trained, open_run, open_weights
 
-__all__ = ["Folder", "Run", "Summary", "Trained", "Training", "main", "open_run", "open_weights", "told", "train"]
+__all__ = ["Folder", "Run", "Summary", "Trained", "Training", "error_line", "main", "open_run", "open_weights", "train"]

@@ -34,7 +34,7 @@ O = TypeVar("O")
 
 @dataclass(frozen=True)
 class Command(Generic[O]):
-    """What can be said on the command line."""
+    """What the command line takes."""
 
     system: tyro.conf.OmitArgPrefixes[O]
     run: tyro.conf.OmitArgPrefixes[Run]
@@ -47,7 +47,7 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         module: the system's.
         arguments: of the command line.
         description: what --help says first.
-        program: the words before the arguments, to be told how to go on.
+        program: the words before the arguments, for the hint how to go on.
 
     Returns:
         The exit status: 0; 1 if the run went wrong, ran out of memory or could not write something; 2 for a
@@ -60,18 +60,18 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
             try:
                 system = module.build(command.system)
             except MemoryError as error:
-                print(told(error), file=sys.stderr)
+                print(error_line(error), file=sys.stderr)
                 return 2
             if system.name != name_of(module):  # else nobody could resume the run
                 raise ValueError(f"name: expected {name_of(module)!r}, the name of its file, got {system.name!r}")
             summary = train(system, command.run)
     except (ValueError, OSError, DeviceError) as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return 2
     except (DivergedError, NotFiniteError, MemoryError) as error:
         steps = Checkpoints(Folder(command.run.output).checkpoints).steps()
         kept = f"the last good checkpoint is that of turn {steps[-1]}" if steps else "nothing was saved"
-        print(f"{told(error)}\n{kept}", file=sys.stderr)
+        print(f"{error_line(error)}\n{kept}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped at once; what was played since the last checkpoint is lost", file=sys.stderr)
@@ -83,7 +83,7 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
     return 0 if summary.signal is None else 128 + summary.signal
 
 
-def told(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """An error as the one line that a command prints of it."""
     if isinstance(error, MemoryError):  # CuPy's and NumPy's say how much was wanted, Python's own says nothing
         return f"error: out of memory, try a smaller batch or network: {str(error) or 'the host has none left'}"
@@ -99,7 +99,7 @@ def warnings_in_one_line() -> Iterator[None]:
 
 
 def read_command(module: ModuleType, arguments: list[str], description: str | None, program: str) -> Command:
-    """Options from the command line: first the preset or, with --resume, the run's own; then what is said differently.
+    """Options from the command line: first the preset or, with --resume, the run's own; then what is given.
 
     Raises:
         ValueError: if there is no run to resume, or it is of another system.
@@ -110,20 +110,20 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
     first.add_argument("--preset", default="default")
     first.add_argument("--output", type=Path, default=Path("runs") / name)
     first.add_argument("--resume", action="store_true")
-    said = first.parse_known_args(arguments)[0]
-    start, run = presets.get(said.preset, presets["default"]), Run()
-    if said.resume and not {"-h", "--help"} & set(arguments):
-        folder = Folder(said.output)
+    given = first.parse_known_args(arguments)[0]
+    start, run = presets.get(given.preset, presets["default"]), Run()
+    if given.resume and not {"-h", "--help"} & set(arguments):
+        folder = Folder(given.output)
         folder.check(resume=True)
         about = read_about(folder)
         if about["system"] != name:
-            raise ValueError(f"resume: the run in {said.output} is of {about['system']}, not of {name}")
+            raise ValueError(f"resume: the run in {given.output} is of {about['system']}, not of {name}")
         start, run = options_from(kind, about["options"]), options_from(Run, about.get("run", {}))
     return tyro.cli(
         Command[kind],  # type: ignore[valid-type]
         prog=program,
         args=arguments,
-        default=Command(start, replace(run, output=said.output)),
+        default=Command(start, replace(run, output=given.output)),
         description=description,
     )
 
@@ -133,6 +133,6 @@ def report(summary: Summary, run: Run, program: str) -> str:
     folder = Folder(run.output)
     if not summary.finished:
         return f"stopped after turn {summary.turn}; to go on:\n  {program} --output {folder.path} --resume"
-    made = ("samples.png", "walk.png", "curves.png", "training.gif", "samples", "log.jsonl", "weights", "checkpoints")
-    there = [str(folder.path / name) for name in made if (folder.path / name).exists()]
+    names = ("samples.png", "walk.png", "curves.png", "training.gif", "samples", "log.jsonl", "weights", "checkpoints")
+    there = [str(folder.path / name) for name in names if (folder.path / name).exists()]
     return "\n  ".join([f"{summary.turn} turns are played, and here is what came of them:", *there])

@@ -64,10 +64,10 @@ def draw_the_end(system: System, sheets: Sheets, folder: Folder, gif: bool) -> N
     records = read_records(folder.log)
     if records:
         figures.run_figure(records).savefig(folder.path / "curves.png", dpi=110)
-    found = folder.sheets()
-    if gif and found:
-        chosen = np.unique(np.linspace(0, len(found) - 1, min(FRAMES, len(found))).astype(int))
-        save_gif(folder.path / "training.gif", [_read_picture(found[i]) for i in chosen])
+    paths = folder.sheets()
+    if gif and paths:
+        chosen = np.unique(np.linspace(0, len(paths) - 1, min(FRAMES, len(paths))).astype(int))
+        save_gif(folder.path / "training.gif", [_read_picture(paths[i]) for i in chosen])
 
 
 def _read_picture(path: Path) -> np.ndarray:

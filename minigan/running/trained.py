@@ -89,11 +89,11 @@ def open_run(
             raise CheckpointError(f"{place.checkpoints}: there is no checkpoint of turn {which}; there are {there}")
         turn, state = which, load(checkpoints.folder / f"step-{which:08d}")
     else:
-        found = checkpoints.latest() if which == "latest" else checkpoints.best()
-        if found is None:
+        saved = checkpoints.latest() if which == "latest" else checkpoints.best()
+        if saved is None:
             whole = ", and those that there are are damaged" if checkpoints.steps() and which == "latest" else ""
             raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint{whole}")
-        turn, state = found
+        turn, state = saved
     if average and isinstance(state.get("average"), dict):
         state["G"] = state["average"].get("params")
     return _trained(place.checkpoints, page, about["options"], turn, state, device, None)

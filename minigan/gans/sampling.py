@@ -50,28 +50,24 @@ class Sampling:
 
         Where batch norm looks at the samples at hand, z gets company, always the same, that fills up the last of them.
         """
-        n = len(_parts(z)[0])
+        n = len(z[0] if isinstance(z, tuple) else z)
         if n < 1:
             raise ValueError("z: expected at least one row, got none")
         missing = -n % self.batch if self.batch_statistics else 0
         if missing:
-            z = _joined(z, self.noise(np.random.default_rng(0), missing))
+            company = self.noise(np.random.default_rng(0), missing)
+            z = _each(lambda a, b: array_module(a).concatenate([a, b]), z, company)
         still = {name: player.still(training=self.batch_statistics) for name, player in players.items()}
-        batches = [self.generate(still, _rows(z, i, i + self.batch)) for i in range(0, n + missing, self.batch)]
+        batches = [
+            self.generate(still, _each(lambda a, i=i: a[i : i + self.batch], z))
+            for i in range(0, n + missing, self.batch)
+        ]
         return (batches[0] if len(batches) == 1 else array_module(batches[0]).concatenate(batches))[:n]
 
 
-def _parts(z: Any) -> tuple[Array, ...]:
-    return z if isinstance(z, tuple) else (z,)
-
-
-def _rows(z: Any, start: int, stop: int) -> Any:
-    return tuple(part[start:stop] for part in z) if isinstance(z, tuple) else z[start:stop]
-
-
-def _joined(z: Any, more: Any) -> Any:
-    joined = tuple(array_module(a).concatenate([a, b]) for a, b in zip(_parts(z), _parts(more), strict=True))
-    return joined if isinstance(z, tuple) else joined[0]
+def _each(f: Callable[..., Array], *zs: Any) -> Any:
+    """f(*zs), or f of their first parts, of their second, ... if they are tuples."""
+    return tuple(f(*parts) for parts in zip(*zs, strict=True)) if isinstance(zs[0], tuple) else f(*zs)
 
 
 class Picked(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +52,7 @@ LABELS = {"d_loss": "D", "g_loss": "G", "on_real": "on real samples", "on_fake":
 
 def draw_series(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str, label: str) -> None:
     """One number of the records over their turns, as it is and smoothed; nothing where it was never measured."""
-    values = np.array([_number(record, name) for record in records])
+    values = np.array([record.get(name) for record in records], float)  # None becomes NaN
     there = np.isfinite(values)
     if not there.any():
         return
@@ -64,8 +63,3 @@ def draw_series(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, col
     if width > 1:
         axes.plot(turns, values, color=color, lw=0.7, alpha=0.3)
     axes.plot(turns, smooth, color=color, lw=1.6, label=label, marker="o" if len(values) < 20 else None, ms=3)
-
-
-def _number(record: Mapping[str, Any], name: str) -> float:
-    value = record.get(name)
-    return math.nan if value is None else float(value)

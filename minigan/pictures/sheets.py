@@ -41,7 +41,8 @@ def sheet(images: np.ndarray, columns: int | None = None, padding: int = 2, scal
         TypeError: if the images are not floats.
         ValueError: for any other shape or a number below its least.
     """
-    N, _, H, W = _checked(images)
+    _check(images)
+    N, _, H, W = images.shape
     columns = _square(N) if columns is None else columns
     for name, value, least in [("columns", columns, 1), ("padding", padding, 0), ("scale", scale, 1)]:
         if value < least:
@@ -67,7 +68,8 @@ def save_sheet(path: str | os.PathLike[str], images: np.ndarray, columns: int | 
 
     Raises as `sheet` and `save_picture`.
     """
-    N, _, H, W = _checked(images)
+    _check(images)
+    N, _, H, W = images.shape
     across = _square(N) if columns is None else min(max(columns, 1), N)
     scale = max(1, SIDE // max(-(-N // across) * H, across * W, 1))
     save_picture(path, sheet(images, columns, scale=scale))
@@ -117,8 +119,7 @@ def save_gif(
     _write(Path(path), data.getvalue())
 
 
-def _checked(images: np.ndarray) -> tuple[int, int, int, int]:
-    """(N, C, H, W)."""
+def _check(images: np.ndarray) -> None:
     if images.ndim != 4 or images.shape[0] < 1 or images.shape[1] not in (1, 3):
         hint = ""
         if images.ndim == 2 and math.isqrt(images.shape[1]) ** 2 == images.shape[1]:
@@ -127,8 +128,6 @@ def _checked(images: np.ndarray) -> tuple[int, int, int, int]:
         raise ValueError(f"images: expected shape (N, C, H, W) with N >= 1 and C 1 or 3, got {images.shape}{hint}")
     if images.dtype.kind != "f":
         raise TypeError(f"images: expected floats in [-1, 1], got dtype {images.dtype}")
-    N, C, H, W = images.shape
-    return N, C, H, W
 
 
 def _square(n: int) -> int:

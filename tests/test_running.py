@@ -540,6 +540,29 @@ def test_a_run_that_goes_on_on_another_machine_says_in_one_line_what_is_differen
     )
 
 
+def test_a_library_that_others_brought_along_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def library(path: str, threads: int, api: str = "blas") -> dict[str, Any]:
+        known = {"user_api": api, "internal_api": "openblas", "version": "0.3", "architecture": "Haswell"}
+        return {**known, "filepath": path, "num_threads": threads}
+
+    numpys, scipys = (
+        library("/v/site-packages/numpy.libs/libopenblas.so", 2),
+        library("/v/scipy.libs/libopenblas.so", 4),
+    )
+    mac = library("/v/site-packages/numpy/.dylibs/libopenblas.dylib", 2)
+    for loaded in (
+        [numpys],
+        [scipys, numpys],
+        [numpys, scipys, library("/usr/lib/libgomp.so", 9, "openmp")],
+        [mac, scipys],
+    ):
+        monkeypatch.setattr(machine, "threadpool_info", lambda loaded=loaded: loaded)
+        assert machine.machine()["BLAS threads"] == [2]
+        assert machine.machine()["BLAS"] == ["openblas 0.3 Haswell"]
+    monkeypatch.setattr(machine, "threadpool_info", lambda: [library("/usr/lib/libblas.so", 3)])  # a system's
+    assert machine.machine()["BLAS threads"] == [3]
+
+
 @pytest.mark.parametrize("recorded", [None, {}, {"numpy": np.__version__}])
 def test_a_run_of_an_earlier_version_that_did_not_say_where_it_was_goes_on(
     recorded: dict[str, Any] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -20,7 +20,7 @@ from minigan import faster, initializers
 from minigan.arrays import Array, Device, to_device
 from minigan.initializers import Initializer
 from minigan.parameters import Parameters
-from minigan.primitives.convolution import Pair, Window, conv2d, conv_transpose2d, pair
+from minigan.primitives.convolution import Size, Window, conv2d, conv_transpose2d, pair
 from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, softplus, tanh
 from minigan.primitives.linear import embedding, linear
 from minigan.primitives.normalization import batch_norm
@@ -195,10 +195,10 @@ class _Convolution(Layer):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair,
-        padding: int | Pair,
-        dilation: int | Pair,
+        kernel_size: Size,
+        stride: Size,
+        padding: Size,
+        dilation: Size,
         bias: bool,
         weight_init: Initializer,
         bias_init: Initializer,
@@ -245,10 +245,10 @@ class Conv2d(_Convolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair = 0,
-        dilation: int | Pair = 1,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
         bias: bool = True,
         weight_init: Initializer = initializers.torch_uniform,
         bias_init: Initializer = initializers.torch_uniform,
@@ -281,12 +281,12 @@ class ConvTranspose2d(_Convolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair = 0,
-        output_padding: int | Pair = 0,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
         bias: bool = True,
-        dilation: int | Pair = 1,
+        dilation: Size = 1,
         weight_init: Initializer = initializers.torch_uniform,
         bias_init: Initializer = initializers.torch_uniform,
     ) -> None:
@@ -401,7 +401,7 @@ class BatchNorm2d(_BatchNorm):
 class _Pooling(Layer):
     """What MaxPool2d and AvgPool2d share."""
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
     def settings(self) -> tuple[Any, ...]:

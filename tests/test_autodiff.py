@@ -646,6 +646,7 @@ def _raise() -> None:
     raise LossError
 
 
+@pytest.mark.bits
 def test_a_gradient_that_is_not_gathered_is_a_dict_with_the_same_numbers() -> None:
     p = Parameters({"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2), "unread": np.ones(1)})
     x = np.linspace(-1.0, 1.0, 12).reshape(4, 3)

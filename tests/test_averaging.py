@@ -38,6 +38,7 @@ def test_buffers_are_copied() -> None:
     assert average.params.buffers["running_mean"] is not p.buffers["running_mean"]
 
 
+@pytest.mark.bits
 def test_an_average_goes_on_where_another_stopped() -> None:
     rng = np.random.default_rng(0)
     p = Parameters({"w": np.zeros(3)}, {"running_mean": np.zeros(2)})

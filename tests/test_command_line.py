@@ -113,6 +113,7 @@ def test_help_names_every_command() -> None:
 # --- sample ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 def test_samples_as_a_sheet_are_those_of_the_latest_checkpoint(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     assert _run("sample", runs / "conv", "--n", 6, "--columns", 3, "--seed", 5, "--output", out) == 0
@@ -120,6 +121,7 @@ def test_samples_as_a_sheet_are_those_of_the_latest_checkpoint(runs: Path, tmp_p
     np.testing.assert_array_equal(_pixels(out), expected)
 
 
+@pytest.mark.bits
 def test_samples_as_single_pictures_have_the_generators_own_pixels(runs: Path, tmp_path: Path) -> None:
     assert _run("sample", runs / "mlp", "--n", 3, "--output", tmp_path / "new") == 0
     files = sorted((tmp_path / "new").iterdir())
@@ -128,6 +130,7 @@ def test_samples_as_single_pictures_have_the_generators_own_pixels(runs: Path, t
     np.testing.assert_array_equal(np.stack([_pixels(file) for file in files]), expected)
 
 
+@pytest.mark.bits
 def test_samples_as_numbers_are_what_the_generator_said(runs: Path, tmp_path: Path) -> None:
     assert _run("sample", runs / "toy", "--n", 100, "--output", tmp_path / "a.npz") == 0
     with np.load(tmp_path / "a.npz") as numbers:
@@ -135,6 +138,7 @@ def test_samples_as_numbers_are_what_the_generator_said(runs: Path, tmp_path: Pa
         np.testing.assert_array_equal(numbers["samples"], _expected(runs, "toy", 100))
 
 
+@pytest.mark.bits
 def test_a_sheet_of_plain_numbers_is_the_picture_that_their_system_makes(runs: Path, tmp_path: Path) -> None:
     assert _run("sample", runs / "toy", "--output", tmp_path / "a.png") == 0
     trained = open_run(runs / "toy")
@@ -142,6 +146,7 @@ def test_a_sheet_of_plain_numbers_is_the_picture_that_their_system_makes(runs: P
     np.testing.assert_array_equal(_pixels(tmp_path / "a.png"), expected)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("said", "which"),
     [
@@ -544,8 +549,10 @@ def test_weights_go_to_npz_and_back_unchanged_and_say_where_they_were(runs: Path
         assert "0.weight" in archive.files
 
 
+@pytest.mark.needs("torch")
 def test_weights_go_to_pytorch_and_back_unchanged(runs: Path, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import torch
+
     start = runs / "conv" / "weights" / "netg.safetensors"
     assert _run("convert", start, tmp_path / "b.pth") == 0
     assert _run("convert", tmp_path / "b.pth", tmp_path / "c.safetensors") == 0

@@ -480,6 +480,7 @@ def _work(seed: int = 0) -> list[np.ndarray]:
     return _everything(loss, arrays)
 
 
+@pytest.mark.bits
 def test_any_number_of_threads_gives_the_same_bits_where_promised(three_thread_counts: Any) -> None:
     rng = np.random.default_rng(0)
     x, dy = array(rng, (40, 32, 16, 16), np.float32), array(rng, (40, 64, 8, 8), np.float32)
@@ -509,6 +510,7 @@ def test_any_number_of_threads_gives_the_same_network_up_to_rounding(three_threa
             assert_close(a, b, np.float32)
 
 
+@pytest.mark.bits
 def test_threads_that_compute_at_once_do_not_mix_their_numbers() -> None:
     seeds = range(4)
     expected = [_work(seed) for seed in seeds]
@@ -519,6 +521,7 @@ def test_threads_that_compute_at_once_do_not_mix_their_numbers() -> None:
                     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.bits
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_computes_the_same() -> None:

@@ -19,6 +19,7 @@ import minigan
 from tests.fake_device import _METHODS, CUPY_FUNCTIONS, FakeArray, _FakeCupy
 
 ROOT = Path(minigan.__file__).parent
+needs_cupy = pytest.mark.needs("cupy")
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent.name != "kernels"]  # those see NumPy's arrays only
 
 
@@ -105,8 +106,10 @@ def test_every_name_asked_of_an_array_module_is_one_the_fake_device_has() -> Non
     assert [str(use) for use in USES if use.name.split(".")[0] not in known] == []
 
 
+@needs_cupy
 def test_every_name_asked_of_an_array_module_is_one_of_cupy_and_is_called_as_cupy_has_it() -> None:
-    cupy = pytest.importorskip("cupy")
+    import cupy
+
     wrong = []
     for use in USES:
         try:
@@ -118,8 +121,10 @@ def test_every_name_asked_of_an_array_module_is_one_of_cupy_and_is_called_as_cup
     assert wrong == []
 
 
+@needs_cupy
 def test_the_names_of_the_fake_device_are_names_of_cupy_and_its_methods_have_no_other_parameters() -> None:
-    cupy = pytest.importorskip("cupy")
+    import cupy
+
     assert [name for name in CUPY_FUNCTIONS if not hasattr(cupy, name)] == []
     assert [name for name in vars(_FakeCupy) if name[0] != "_" and not hasattr(cupy, name)] == []
     assert [name for name in dir(FakeArray) if name[0] != "_" and not hasattr(cupy.ndarray, name)] == []
@@ -131,8 +136,10 @@ KNOW_CUPY = [ROOT / "arrays.py", ROOT.parent / "benchmarks" / "environment.py"]
 KNOW_CUPY += [ROOT.parent / "benchmarks" / "contenders" / "steps_cupy.py"]
 
 
+@needs_cupy
 def test_what_is_asked_of_cupy_itself_is_there() -> None:
-    cupy = pytest.importorskip("cupy")
+    import cupy
+
     nodes = [node for path in KNOW_CUPY for node in ast.walk(ast.parse(path.read_text()))]
     chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     asked = {chain.removeprefix("self._") for chain in chains if re.fullmatch(r"(self\._)?cupy(\.\w+)+", chain)}
@@ -155,8 +162,10 @@ def test_what_is_asked_of_cupy_itself_is_there() -> None:
     assert callable(cuda.runtime.runtimeGetVersion)
 
 
+@needs_cupy
 def test_a_call_that_cupy_would_refuse_is_found() -> None:
-    cupy = pytest.importorskip("cupy")
+    import cupy
+
     for name, positional, keywords in [
         ("exp", 1, ["where"]),
         ("sum", 1, ["initial"]),

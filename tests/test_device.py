@@ -64,6 +64,7 @@ def drawn(system: System, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return happened
 
 
+@pytest.mark.bits
 @every_system
 def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_bits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -84,6 +85,7 @@ def test_turns_never_wait_and_move_nothing_but_each_batch_once_and_give_numpys_b
         np.testing.assert_array_equal(a.get(), theirs[key], err_msg=key)
 
 
+@pytest.mark.bits
 @every_system
 def test_a_loss_is_the_hosts_and_is_waited_for_once(name: str, tmp_path: Path) -> None:
     expected = [dict(turn) for turn in islice(build(name, tmp_path).play(), 4)]
@@ -188,6 +190,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 RUN = {"sample_every": 10, "log_every": 5, "checkpoint_every": 6}
 
 
+@pytest.mark.bits
 @every_system
 def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
@@ -197,8 +200,11 @@ def test_a_run_on_the_device_leaves_the_files_of_one_on_the_host(name: str, tmp_
     assert_same_run(tmp_path / "cuda", tmp_path / "cpu")
 
 
+@pytest.mark.bits
 @every_system
-@pytest.mark.parametrize("devices", [("cuda", "cpu", "cuda"), ("cpu", "cuda", "cpu")], ids="-".join)
+@pytest.mark.parametrize(
+    "devices", [("cuda", "cpu", "cuda"), pytest.param(("cpu", "cuda", "cpu"), marks=pytest.mark.slow)], ids="-".join
+)
 def test_a_run_may_go_on_on_another_device(name: str, devices: tuple[str, ...], tmp_path: Path) -> None:
     train(build(name, tmp_path), Run(tmp_path / "whole", **RUN))
     for i, (device, stop) in enumerate(zip(devices, (5, 13, None), strict=True)):
@@ -261,6 +267,7 @@ def test_an_array_is_moved_to_another_ones_device_only_if_it_is_not_there() -> N
 # --- Samples ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @every_system
 def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> None:
     train(build(name, tmp_path, device="cuda"), Run(tmp_path / "run", **RUN))
@@ -276,6 +283,7 @@ def test_samples_of_a_run_are_drawn_on_any_device(name: str, tmp_path: Path) -> 
     assert type(weights.players["G"].params.flat) is FakeArray
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["mnist_mlp", "dcgan"])
 def test_the_command_samples_on_the_device(name: str, tmp_path: Path) -> None:
     train(build(name, tmp_path), Run(tmp_path / "run", **RUN))
@@ -288,6 +296,7 @@ def test_the_command_samples_on_the_device(name: str, tmp_path: Path) -> None:
     assert files(tmp_path / "cpu") == files(tmp_path / "cuda")
 
 
+@pytest.mark.bits
 def test_the_toy_on_one_page_has_the_same_figures_on_the_device(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def test_a_code_block_runs(block: str) -> None:
         assert abs(names["samples"].std() - 1.25) < 0.4
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_training_work_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,9 @@ def run(*arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "digits_drawn"), [("mnist_mlp", 4), ("mnist_conv", 2)])
+@pytest.mark.parametrize(
+    ("name", "digits_drawn"), [("mnist_mlp", 4), pytest.param("mnist_conv", 2, marks=pytest.mark.slow)]
+)
 def test_an_example_learns_from_glyphs_and_says_where_everything_is(
     name: str, digits_drawn: int, tmp_path: Path
 ) -> None:
@@ -57,6 +59,7 @@ def directions(images: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_picks_its_best(tmp_path: Path) -> None:
     data, out = draw_images(tmp_path / "discs", 80), tmp_path / "run"
     example = ("examples/dcgan.py", "--output", str(out))

@@ -25,6 +25,7 @@ NOTHING = Traffic(syncs=0, host_copies=0)
 ROW = 8  # numbers in a row of the toy's minibatch
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("preprocess", get_args(toy.Preprocess))
 @pytest.mark.parametrize("objective", [objectives.non_saturating, objectives.saturating], ids=lambda o: o.name)
 def test_training_on_probabilities_neither_waits_nor_copies_and_gives_numpys_bits(
@@ -33,11 +34,13 @@ def test_training_on_probabilities_neither_waits_nor_copies_and_gives_numpys_bit
     _compare(preprocess, objective, logits=False, optimizer=optimizers.Adam)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("preprocess", get_args(toy.Preprocess))
 def test_training_on_logits_neither_waits_nor_copies_and_gives_numpys_bits(preprocess: toy.Preprocess) -> None:
     _compare(preprocess, objectives.non_saturating_with_logits, logits=True, optimizer=optimizers.Adam)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -51,6 +54,7 @@ def test_every_optimizer_neither_waits_nor_copies_and_gives_numpys_bits(optimize
     _compare("variances", objectives.non_saturating, logits=False, optimizer=optimizer)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_every_primitive_and_both_its_derivatives_neither_wait_nor_copy_and_give_numpys_bits(case: Case) -> None:
     inputs, u, v = drawn(case, np.float32)
@@ -66,6 +70,7 @@ def test_every_primitive_and_both_its_derivatives_neither_wait_nor_copy_and_give
         np.testing.assert_array_equal(a.get(), b)
 
 
+@pytest.mark.bits
 def test_a_gradient_penalty_neither_waits_nor_copies_and_gives_numpys_bits() -> None:
     D = toy.discriminator("moments", ROW, hidden=5, logits=True)
     rng = np.random.default_rng(0)
@@ -92,6 +97,7 @@ NARROW: dict[str, tuple[Any, Any, int, tuple[int, ...]]] = {  # G, D, noise, an 
 }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", NARROW)
 def test_training_on_images_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
     with kernels.plain():
@@ -105,6 +111,7 @@ def test_training_on_images_neither_waits_nor_copies_and_gives_numpys_bits(name:
         np.testing.assert_array_equal(a.get(), b)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["conv28", "dcgan"])
 def test_a_gradient_penalty_on_images_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
     _, D, _, image = NARROW[name]
@@ -127,6 +134,7 @@ def test_a_gradient_penalty_on_images_neither_waits_nor_copies_and_gives_numpys_
     np.testing.assert_array_equal(found_gradient.flat.get(), gradient.flat)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("name", ["conv28", "dcgan"])
 def test_evaluation_neither_waits_nor_copies_and_gives_numpys_bits(name: str) -> None:
     G, _, noise, _ = NARROW[name]

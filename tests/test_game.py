@@ -105,6 +105,7 @@ def run(seed, turns=20, **settings):
 # --- The game -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
     turns, g, d = run(seed=1)
     again, g_again, d_again = run(seed=1)
@@ -161,6 +162,7 @@ def test_a_turn_that_returns_no_notes_is_refused():
         next(play(lambda number: None, 3))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("optimizer", [Adam, SGD])
 def test_a_game_left_by_break_and_taken_up_again_gives_the_bits_of_one_never_left(optimizer):
     (G, D), (G_whole, D_whole) = players(optimizer=optimizer), players(optimizer=optimizer)

@@ -241,6 +241,7 @@ def test_a_sheet_is_a_picture_and_drawing_it_moves_nothing(name: str, tmp_path: 
         np.testing.assert_array_equal(b, buffers[key])
 
 
+@pytest.mark.bits
 def test_where_batch_norm_sees_the_batch_a_sample_does_not_depend_on_how_many_are_asked_for(tmp_path: Path) -> None:
     system = build("mnist_conv", tmp_path)
     z = system.sampling.noise(np.random.default_rng(1), 3)
@@ -415,6 +416,7 @@ def test_options_as_plain_data_are_json(tmp_path: Path) -> None:
 # --- Opened again ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @every_system
 def test_a_run_is_opened_again_without_its_data(name: str, tmp_path: Path) -> None:
     system = build(name, tmp_path)

@@ -175,6 +175,7 @@ def contenders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             del sys.modules[name]
 
 
+@pytest.mark.bits
 def test_steps_on_cupy_give_the_numbers_of_the_plain_code_and_do_not_wait(contenders: Any) -> None:
     arguments: Any = {"system": "conv28", "batch": 2}
     # Equal bits need equal threads: on some processors BLAS adds up in another order on two of them. By itself the
@@ -199,7 +200,8 @@ def test_steps_on_cupy_give_the_numbers_of_the_plain_code_and_do_not_wait(conten
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch on one thread: on two the same products were once seen to give other bits."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

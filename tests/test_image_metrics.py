@@ -143,6 +143,7 @@ def test_the_nearest_image_is_scipys() -> None:
     np.testing.assert_allclose(found.distance, pairs.min(1), rtol=1e-6)
 
 
+@pytest.mark.bits
 def test_blocks_change_nothing() -> None:
     rng = np.random.default_rng(0)
     images, training = rng.uniform(size=(17, 3)), rng.uniform(size=(20, 3))
@@ -152,6 +153,7 @@ def test_blocks_change_nothing() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.bits
 def test_a_copy_is_at_distance_zero_and_counts_as_copied() -> None:
     rng = np.random.default_rng(0)
     training, held_out, honest = (rng.uniform(size=(300, 30)).astype(np.float32) for _ in range(3))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan import Player, kernels, objectives, value_and_grad
@@ -24,6 +24,7 @@ from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, softp
 from minigan.primitives.linear import linear
 from tests.fake_device import fake_cupy
 from tests.losses import losses, notes_and_gradient
+from tests.memory import examples
 
 ACTIVATIONS: dict[str, tuple[Any, ...]] = {
     "relu": (relu,),
@@ -38,7 +39,7 @@ ACTIVATIONS: dict[str, tuple[Any, ...]] = {
 }
 WITH_KERNELS = [name for name, f in ACTIVATIONS.items() if activation(*f)]
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = examples(60)
 
 
 class Layer(NamedTuple):
@@ -113,6 +114,7 @@ def test_a_layer_shared_by_the_pool_equals_the_plain_code(layer: Layer) -> None:
         _assert_twins(layer, None)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("N", [64, 66])
 def test_a_large_layer_is_exact_on_any_number_of_threads(N: int, dtype: Any) -> None:

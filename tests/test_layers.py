@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from contextlib import nullcontext
 from typing import Any
 
@@ -80,6 +82,7 @@ def test_a_nested_network_computes_what_its_layers_compute() -> None:
     np.testing.assert_allclose(nested(p, x), expected, rtol=1e-13)
 
 
+@pytest.mark.bits
 def test_a_network_is_called_under_the_path_where_its_numbers_are() -> None:
     inner, outer = Sequential(Linear(2, 3), Tanh()), Sequential({"deep": Sequential(Linear(2, 3), Tanh())})
     p = outer.init(np.random.default_rng(0))
@@ -109,6 +112,7 @@ def test_descriptions_read_as_they_were_written() -> None:
 # Joined layers
 
 
+@pytest.mark.bits
 @every_activation
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", [(3, 4), (1, 4), (3, 1)])
@@ -129,6 +133,24 @@ def test_a_layer_joined_with_its_activation_computes_what_they_compute_apart(
         np.testing.assert_array_equal(grad(loss)(p, True).flat, grad(loss)(p, False).flat)
     np.testing.assert_allclose(network(p, x), activation(p, layer(p, x, "0.")), rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(grad(loss)(p, True).flat, grad(loss)(p, False).flat, rtol=1e-12, atol=1e-14)
+
+
+def test_a_network_can_be_copied_and_pickled() -> None:
+    D = Sequential(conv28.discriminator(2, 8), Tanh())
+    d, x = D.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    for twin in (copy.deepcopy(D), pickle.loads(pickle.dumps(D))):
+        assert repr(twin) == repr(D)
+        np.testing.assert_array_equal(twin(d, x), D(d, x))
+
+
+def test_a_layer_that_computes_something_else_is_not_joined() -> None:
+    class Doubled(Linear):
+        def __call__(self, p: Any, x: Any, path: str = "", training: bool = True) -> Any:
+            return 2.0 * super().__call__(p, x, path, training)
+
+    network = Sequential(Doubled(2, 3), Tanh())
+    p, x = network.init(np.random.default_rng(0), np.float64), np.ones((1, 2))
+    np.testing.assert_allclose(network(p, x), np.tanh(2.0 * P.linear(x, *p.values())), rtol=1e-13)
 
 
 def test_an_activation_without_a_layer_before_it_stands_alone() -> None:
@@ -285,6 +307,7 @@ IMAGE_LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.bits
 @every_activation
 @pytest.mark.parametrize(("layer", "shape"), IMAGE_LAYERS, ids=repr)
 @pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])

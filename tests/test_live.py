@@ -13,16 +13,13 @@ import pytest
 
 from minigan.running.live import Live, tag
 
+events_are_read = pytest.mark.needs("tensorboardX", "tensorboard")
+
 
 @pytest.fixture
 def read() -> Any:
     """Folder -> what TensorBoard itself reads there."""
-    pytest.importorskip("tensorboardX", reason="the live view needs tensorboardX, which is not installed")
-    reader = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator",
-        reason="reading events back needs TensorBoard, which is not installed",
-        exc_type=ImportError,
-    )
+    from tensorboard.backend.event_processing import event_accumulator as reader
 
     def read(folder: Path) -> Any:
         events = reader.EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
@@ -47,6 +44,7 @@ def test_notes_of_one_kind_are_in_one_group(name: str, group: str) -> None:
     assert tag(name) == group
 
 
+@events_are_read
 def test_numbers_and_sheets_are_read_back_at_their_turns(tmp_path: Path, read: Any) -> None:
     with Live(tmp_path / "live") as live:
         live.record({**_record(1, 2.0), "on_real": 0.75, "on_fake": 0.125})
@@ -65,12 +63,14 @@ def test_numbers_and_sheets_are_read_back_at_their_turns(tmp_path: Path, read: A
     assert [(image.step, image.height, image.width) for image in events.Images("samples")] == [(2, 4, 6), (3, 4, 6)]
 
 
+@events_are_read
 def test_what_is_shown_can_be_read_while_the_training_goes_on(tmp_path: Path, read: Any) -> None:
     with Live(tmp_path) as live:
         live.record(_record(1, 2.0))
         assert _points(read(tmp_path), "loss/g") == [(1, 2.0)]
 
 
+@events_are_read
 @pytest.mark.parametrize("played", [0, 4])
 def test_a_run_that_goes_on_from_an_earlier_turn_takes_back_what_came_after_it(
     played: int, tmp_path: Path, read: Any
@@ -99,6 +99,7 @@ def _files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@events_are_read
 def test_a_full_disk_is_an_error_at_once_and_later_events_are_readable(tmp_path: Path, read: Any) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
     with Live(tmp_path) as live:

@@ -52,6 +52,7 @@ def test_noise_becomes_images_and_images_get_a_score_each(name: str, dtype: Any)
     assert (scores.shape, scores.dtype) == ((3, 1), dtype)
 
 
+@pytest.mark.bits
 def test_dcgans_noise_may_come_as_pictures_of_one_pixel() -> None:
     G = dcgan.generator(5, 2)
     g, z = G.init(np.random.default_rng(0)), np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
@@ -117,6 +118,7 @@ def test_in_float32_it_is_as_near_to_float64_as_rounding_allows() -> None:
     assert sorted(worst)[2] < 5e-6
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("padding", "pixels"), [(2, 28), (0, 32)])
 def test_lenet_gives_a_logit_a_class_and_its_two_halves_read_the_same_numbers(padding: int, pixels: int) -> None:
     net = lenet.classifier(padding)

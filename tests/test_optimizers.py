@@ -122,6 +122,7 @@ def test_the_gradient_is_left_as_it_was(case):
     np.testing.assert_array_equal([gradient.flat for gradient in gradients], before)
 
 
+@pytest.mark.bits
 @each_stateful_case
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stop", [0, 1, 37])
@@ -224,6 +225,7 @@ def test_a_schedule_gives_the_factor_of_its_formula(schedule, factors):
     np.testing.assert_allclose([schedule(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)], factors, atol=1e-15)
 
 
+@pytest.mark.bits
 @each_case
 def test_a_gradient_in_pieces_moves_as_one_in_a_row_does_whatever_the_order_of_its_names(case):
     (one, gradients), (other, _) = params_and_gradients(), params_and_gradients()
@@ -234,6 +236,7 @@ def test_a_gradient_in_pieces_moves_as_one_in_a_row_does_whatever_the_order_of_i
     np.testing.assert_array_equal(other.flat, one.flat)
 
 
+@pytest.mark.bits
 @each_case
 def test_a_gradient_in_pieces_of_other_names_is_refused(case):
     params, _ = params_and_gradients()

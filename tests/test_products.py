@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minigan.kernels import convolution, products
 from minigan.primitives.convolution import Window
+from tests.memory import examples
 
 sizes = st.integers(1, 40)
-modest = settings(max_examples=100, deadline=None, derandomize=True)
+modest = examples(100)
 
 
 @pytest.fixture(scope="module", autouse=True, params=["pieces", "whole"])

@@ -53,6 +53,7 @@ def assert_same_files(a: Path, b: Path) -> None:
 # --- The game is the game -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @every_system
 def test_a_training_is_the_loop_over_play_and_nothing_else(name: str, tmp_path: Path) -> None:
     trained, played = build(name, tmp_path), build(name, tmp_path)
@@ -129,6 +130,7 @@ def test_the_log_on_the_screen_has_the_notes_by_name_or_the_gans_own_line(
 # --- Going on -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.bits
 @every_system
 def test_a_run_that_stopped_and_went_on_leaves_the_same_bytes(name: str, tmp_path: Path) -> None:
     best = next(iter(build(name, tmp_path).scores))
@@ -141,7 +143,8 @@ def test_a_run_that_stopped_and_went_on_leaves_the_same_bytes(name: str, tmp_pat
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", "dcgan"])
+@pytest.mark.bits
+@pytest.mark.parametrize("name", ["mnist_mlp", "mnist_conv", pytest.param("dcgan", marks=pytest.mark.slow)])
 def test_twice_as_many_epochs_are_the_same_in_one_run_or_in_two(name: str, tmp_path: Path) -> None:
     run = Run(tmp_path / "whole", keep=1, gif=False)  # an older checkpoint would say that there are to be 2 epochs
     train(build(name, tmp_path), run)
@@ -151,6 +154,7 @@ def test_twice_as_many_epochs_are_the_same_in_one_run_or_in_two(name: str, tmp_p
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.bits
 def test_a_run_that_is_over_and_resumed_only_draws_its_last_pictures_again(tmp_path: Path) -> None:
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run"))
     before = files(tmp_path / "run")
@@ -218,6 +222,8 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.bits
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(tmp_path: Path) -> None:
     system = build("dcgan", tmp_path, epochs=EPOCHS)
     train(system, Run(tmp_path / "whole", checkpoint_every=1, log_every=1, sample_every=5, gif=False))
@@ -278,6 +284,7 @@ def test_handlers_are_what_they_were_when_a_run_has_ended(tmp_path: Path) -> Non
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+@pytest.mark.bits
 def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "whole", keep=1))
     train(_interrupt_in_turn(build("mnist_mlp", tmp_path), 8), Run(tmp_path / "parts", keep=1))
@@ -679,8 +686,8 @@ def test_without_tensorboardx_a_live_view_is_refused_by_name(tmp_path: Path, mon
         train(build("toy", tmp_path), Run(tmp_path / "run", tensorboard=True))
 
 
+@pytest.mark.needs("tensorboardX")
 def test_a_live_view_has_scalars_and_images(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX")
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, stop_after=12, log_every=3))
     train(build("mnist_mlp", tmp_path), Run(tmp_path / "run", tensorboard=True, resume=True))
     events = b"".join(path.read_bytes() for path in (tmp_path / "run" / "live").iterdir())

@@ -22,7 +22,7 @@ def run(arguments: list[str], tmp_path: Path) -> int:
     return example.main([*arguments, "--output", str(tmp_path / "toy.png")])
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_the_default_preset_learns_the_gaussian(seed: int) -> None:
     system = toy.build(replace(toy.PRESETS["default"], seed=seed))
     for _ in system.play():
@@ -55,6 +55,7 @@ def test_json_is_one_line_with_the_final_figures(tmp_path: Path, capsys: pytest.
     assert (figures["steps"], figures["seed"]) == (6, 5)
 
 
+@pytest.mark.bits
 def test_one_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for seed in ("3", "3", "4"):
@@ -64,6 +65,7 @@ def test_one_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path, capsy
     assert lines[0] != lines[2]
 
 
+@pytest.mark.bits
 def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
     o = example.Options(toy.Options(epochs=12), print_every=1, animate=tmp_path / "toy.gif", progress=False)
     watched, alone = toy.build(o.gan), toy.build(o.gan)
@@ -82,7 +84,12 @@ def test_an_animation_has_a_frame_for_each_look(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preprocess", ["raw", "variances", "diffs", "moments", "pointwise"])
 @pytest.mark.parametrize(
-    "flags", [[], ["--logits"], ["--objective", "saturating"]], ids=["plain", "logits", "saturating"]
+    "flags",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(["--logits"], id="logits", marks=pytest.mark.slow),
+        pytest.param(["--objective", "saturating"], id="saturating", marks=pytest.mark.slow),
+    ],
 )
 def test_every_preprocess_and_objective_runs(preprocess: str, flags: list[str], tmp_path: Path) -> None:
     arguments = ["--preprocess", preprocess, "--rows", "2", "--batch", "16", "--json", *flags]

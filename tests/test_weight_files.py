@@ -253,8 +253,11 @@ def test_a_header_that_asks_for_more_than_the_file_has_is_refused(tmp_path: Path
         load_weights(tmp_path / "w.npz")
 
 
+@pytest.mark.parametrize("rounds", [400, pytest.param(2_500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["safetensors", "npz", "compressed npz"])
-def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(tmp_path: Path, kind: str) -> None:
+def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(
+    tmp_path: Path, kind: str, rounds: int
+) -> None:
     rng = np.random.default_rng(len(kind))
     arrays = {"0.weight": rng.normal(size=(3, 2)), "0.bias": np.float32([1, 2]), "t": np.array(5), "on": np.array(True)}
     path = tmp_path / f"w.{kind.rsplit(maxsplit=1)[-1]}"
@@ -264,7 +267,7 @@ def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(tmp_
         (np.savez if kind == "npz" else np.savez_compressed)(path, **arrays)
     whole, outcomes = path.read_bytes(), {"refused": 0, "read": 0}
     tracemalloc.start()
-    for _ in range(2_500):
+    for _ in range(rounds):
         path.write_bytes(mutated(rng, whole))
         for read in [load_weights, *([read_metadata] if kind == "safetensors" else [])]:
             try:
@@ -274,8 +277,8 @@ def test_nothing_but_the_documented_error_comes_of_random_and_mutated_files(tmp_
                 outcomes["refused"] += str(path) in str(error)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert sum(outcomes.values()) == 2_500 * (2 if kind == "safetensors" else 1)
-    assert outcomes["refused"] > 1_000
+    assert sum(outcomes.values()) == rounds * (2 if kind == "safetensors" else 1)
+    assert outcomes["refused"] > 0.4 * rounds
     assert peak < 100 * len(whole) + 2e6
 
 

@@ -156,6 +156,7 @@ def test_what_would_not_gain_or_does_not_fit_is_left_to_others(changed: dict[str
     assert winograd.plan(**(arguments | changed)) is None
 
 
+@pytest.mark.bits
 def test_any_number_of_threads_gives_the_same_bits() -> None:
     rng = np.random.default_rng(0)
     x, dy = array(rng, (50, 32, 12, 12), np.float32), array(rng, (50, 64, 8, 8), np.float32)

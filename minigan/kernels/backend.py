@@ -24,6 +24,7 @@ from minigan.kernels.weights import standing_still
 from minigan.optimizers import adam_step
 from minigan.primitives.convolution import (
     Pair,
+    Size,
     Window,
     conv2d,
     conv2d_input_grad,
@@ -83,9 +84,9 @@ def _(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
 ) -> Answer:
     window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
     if not _ours(x, weight):
@@ -110,10 +111,10 @@ def _(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    output_padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
 ) -> Answer:
     window, size = conv_transpose2d_size(x, weight, bias, stride, padding, output_padding, dilation)
     if not (_ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
@@ -186,7 +187,7 @@ def _(x: Array, dy: Array, window: Window, taps: Pair) -> Answer:
 
 
 @stand_in(max_pool2d, Array)
-def _(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Answer:
+def _(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Answer:
     taps, window, _ = pooled_places("max_pool2d", x, kernel_size, stride, padding)
     y = pooling.max_pool2d(x, taps, window)
 
@@ -199,7 +200,7 @@ def _(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, paddi
 
 
 @stand_in(avg_pool2d, Array)
-def _(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Answer:
+def _(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Answer:
     taps, window, _ = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
     return pooling.avg_pool2d(x, taps, window), None
 

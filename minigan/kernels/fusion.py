@@ -31,7 +31,7 @@ from minigan.kernels import pooled_convolution
 from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool
 from minigan.kernels.elementwise import activation
 from minigan.layers import Conv2d, ConvTranspose2d, Layer, MaxPool2d, Sequential
-from minigan.primitives.convolution import Pair, Window, conv2d, conv2d_places
+from minigan.primitives.convolution import Size, Window, conv2d, conv2d_places
 from minigan.primitives.elementwise import (
     elu,
     elu_slope,
@@ -107,9 +107,9 @@ def pooled(f: Operation, *settings: float) -> Operation:
         x: np.ndarray,
         weight: np.ndarray,
         bias: np.ndarray | None = None,
-        stride: int | Pair = 1,
-        padding: int | Pair = 0,
-        dilation: int | Pair = 1,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
     ) -> Any:
         window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
         if not _fits(x, weight, bias, window, slope):
@@ -129,9 +129,9 @@ def _fits(x: Any, weight: Any, bias: Any, window: Window, slope: float) -> bool:
     return pooled_convolution.takes(x.shape, weight.shape, window, slope)
 
 
-def _slope_of(f: Operation, *settings: float) -> float:
+def _slope_of(f: Operation, negative_slope: float = 0.01) -> float:
     """a in f(z) = max(z, a z), for a relu or leaky_relu."""
-    return 0.0 if f is relu else settings[0]
+    return 0.0 if f is relu else negative_slope
 
 
 def _named(composed: Operation, operation: Operation, name: str) -> Operation:
@@ -151,6 +151,9 @@ class _Fused:
     def __init__(self, layer: Layer, f: Layer) -> None:
         self.layer, self.f = layer, f
         self.operation = fused(layer.operation, f.operation, *f.settings())
+
+    def __reduce__(self) -> Any:
+        return _Fused, (self.layer, self.f)
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         if not faster.switched_on:
@@ -173,8 +176,11 @@ class _Pooled:
     """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
 
     def __init__(self, conv: Conv2d, f: Layer, pool: MaxPool2d) -> None:
-        self.conv, self.behind = conv, _PoolFirst(f, pool)
+        self.conv, self.f, self.pool, self.behind = conv, f, pool, _PoolFirst(f, pool)
         self.operation, self.slope = pooled(f.operation, *f.settings()), _slope_of(f.operation, *f.settings())
+
+    def __reduce__(self) -> Any:
+        return _Pooled, (self.conv, self.f, self.pool)
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         if faster.switched_on:

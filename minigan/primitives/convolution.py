@@ -43,13 +43,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp_joint, primitive
 from minigan.primitives.shaping import sum
 
 Pair = tuple[int, int]
+Size = int | Pair
 
 
 class Window(NamedTuple):
@@ -60,7 +61,7 @@ class Window(NamedTuple):
     dilation: Pair = (1, 1)
 
     @classmethod
-    def of(cls, stride: int | Pair, padding: int | Pair, dilation: int | Pair = 1) -> Window:
+    def of(cls, stride: Size, padding: Size, dilation: Size = 1) -> Window:
         """From numbers or pairs."""
         return cls(pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1))
 
@@ -94,7 +95,7 @@ class Window(NamedTuple):
                 yield u, v, (rows, columns)
 
 
-def pair(name: str, value: int | Pair, least: int) -> Pair:
+def pair(name: str, value: Size, least: int) -> Pair:
     """A number for both directions, or (vertical, horizontal), each at least `least`.
 
     Raises:
@@ -190,13 +191,9 @@ def _weight_grad_wrt(x: Array, dy: Array, window: Window) -> Faces:
     )
 
 
-defvjp_joint(conv2d_product, lambda argnums, y, x, w, window, places: _only(argnums, *_product_wrt(x, w, window)))
-defvjp_joint(
-    conv2d_input_grad, lambda argnums, dx, dy, w, window, size: _only(argnums, *_input_grad_wrt(dy, w, window))
-)
-defvjp_joint(
-    conv2d_weight_grad, lambda argnums, dw, x, dy, window, taps: _only(argnums, *_weight_grad_wrt(x, dy, window))
-)
+defvjp_joint(conv2d_product, lambda of, y, x, w, window, places: _only(of, *_product_wrt(x, w, window)))
+defvjp_joint(conv2d_input_grad, lambda of, dx, dy, w, window, size: _only(of, *_input_grad_wrt(dy, w, window)))
+defvjp_joint(conv2d_weight_grad, lambda of, dw, x, dy, window, taps: _only(of, *_weight_grad_wrt(x, dy, window)))
 
 
 # --- The two layers: a face, plus bias ------------------------------------------------------------------------------
@@ -207,9 +204,9 @@ def conv2d(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
 ) -> Array:
     """Convolution (cross-correlation, as everywhere in this field).
 
@@ -235,10 +232,10 @@ def conv_transpose2d(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    output_padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
 ) -> Array:
     """Transposed convolution: each pixel of x is spread over a patch of y.
 
@@ -269,14 +266,7 @@ def _bias_grad(dy: Array) -> Array:
 
 
 def _conv2d_vjp(
-    argnums: Sequence[int],
-    y: Array,
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    argnums: Any, y: Any, x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> Vjp:
     return _only(argnums, *_product_wrt(x, weight, Window.of(stride, padding, dilation)), _bias_grad)
 
@@ -287,10 +277,10 @@ def _conv_transpose2d_vjp(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    output_padding: int | Pair = 0,
-    dilation: int | Pair = 1,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
 ) -> Vjp:
     return _only(argnums, *_input_grad_wrt(x, weight, Window.of(stride, padding, dilation)), _bias_grad)
 
@@ -300,7 +290,7 @@ defvjp_joint(conv_transpose2d, _conv_transpose2d_vjp)
 
 
 def conv2d_places(
-    x: Array, weight: Array, bias: Array | None, stride: int | Pair, padding: int | Pair, dilation: int | Pair
+    x: Array, weight: Array, bias: Array | None, stride: Size, padding: Size, dilation: Size
 ) -> tuple[Window, Pair]:
     """How the weight moves over x and how many places it takes, if all that conv2d is given fits together."""
     window = Window.of(stride, padding, dilation)
@@ -314,13 +304,7 @@ def conv2d_places(
 
 
 def conv_transpose2d_size(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: int | Pair,
-    padding: int | Pair,
-    output_padding: int | Pair,
-    dilation: int | Pair,
+    x: Array, weight: Array, bias: Array | None, stride: Size, padding: Size, output_padding: Size, dilation: Size
 ) -> tuple[Window, Pair]:
     """How the weight moves over y and how large y is, if all that conv_transpose2d is given fits together."""
     window, extra = Window.of(stride, padding, dilation), pair("output_padding", output_padding, 0)

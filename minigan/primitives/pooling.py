@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 
 from minigan.arrays import Array, array_module
 from minigan.autodiff import defvjp, primitive, stop_gradient
-from minigan.primitives.convolution import Pair, Window, col2im, im2col, pair
+from minigan.primitives.convolution import Pair, Size, Window, col2im, im2col, pair
 from minigan.primitives.shaping import broadcast_to, put, reshape
 
 Vjp = Callable[[Array], Array]
 
 
 @primitive
-def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Array:
+def max_pool2d(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Array:
     """The largest number of each window.
 
     Args:
@@ -42,9 +42,7 @@ def max_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = No
     return pick(x, winners(x, taps, window, places), taps, window, places)
 
 
-def _max_pool2d_vjp(
-    y: Array, x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Vjp:
+def _max_pool2d_vjp(y: Array, x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Vjp:
     taps, window, places = pooled_places("max_pool2d", x, kernel_size, stride, padding)
     return lambda dy: spread(dy, winners(stop_gradient(x), taps, window, places), taps, window, x.shape[2:])
 
@@ -92,7 +90,7 @@ defvjp(spread, _spread_vjp)
 
 
 @primitive
-def avg_pool2d(x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Array:
+def avg_pool2d(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Array:
     """The mean of each window; what is padded counts as 0, as PyTorch does by default. Arguments as for max_pool2d."""
     taps, window, places = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
     return _patches(x, taps, window, places, 0.0).mean(axis=2)
@@ -106,9 +104,7 @@ def share_out(dy: Array, taps: Pair, window: Window, size: Pair) -> Array:
     return col2im(patches.reshape(N, C * n, OH * OW), size, taps, (OH, OW), window)
 
 
-def _avg_pool2d_vjp(
-    y: Array, x: Array, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Vjp:
+def _avg_pool2d_vjp(y: Array, x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Vjp:
     taps, window, _ = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
     size = x.shape[2:]
     return lambda dy: share_out(dy, taps, window, size)
@@ -142,7 +138,7 @@ def pad(x: Array, padding: Sequence[int]) -> Array:
 
 
 def pooled_places(
-    name: str, x: Array, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair
+    name: str, x: Array, kernel_size: Size, stride: Size | None, padding: Size
 ) -> tuple[Pair, Window, Pair]:
     """How many taps a window has, how it moves, and how many places it takes, if it fits x."""
     if x.ndim != 4:

@@ -104,4 +104,5 @@ def test_a_penalty_through_an_image_critic_has_the_gradient_of_pytorchs_double_b
         gap = np.linalg.norm(gradient[key] - theirs)
         assert gap <= 1e-9 * max(np.linalg.norm(theirs), 1e-6), key  # the last bias moves no slope: exactly 0
     for key, b in module.named_buffers():
-        np.testing.assert_allclose(d.buffers[key], b.numpy(), rtol=1e-12, err_msg=key)
+        gap = np.linalg.norm(d.buffers[key] - b.numpy())  # of the whole: a mean near 0 has the rounding of its numbers
+        assert gap <= 1e-12 * np.linalg.norm(b.numpy()), key

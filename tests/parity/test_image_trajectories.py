@@ -30,6 +30,7 @@ def pytorch(system, dtype=torch.float64):
     return torch_images.trajectory(system, dtype)
 
 
+@pytest.mark.slow
 @each_full_system
 @with_kernels_and_without
 def test_after_10_steps_in_float64_every_number_is_pytorchs_to_eight_digits(system, code):
@@ -47,6 +48,7 @@ def test_in_float32_every_number_of_the_mlp_is_pytorchs_float64_to_two_parts_in_
     assert worst.relative < 2e-3, worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", FULL[1:3], ids=str)
 @with_kernels_and_without
 def test_in_float32_the_convolutional_systems_go_no_further_astray_than_pytorch(system, code):

@@ -118,6 +118,7 @@ def test_many_tiles_agree_with_pytorch(N, C, O, size, kernel, stride, padding, d
     check(N, C, O, size, kernel, stride, padding, (1, 1), dtype, "last", "leaky_relu")
 
 
+@pytest.mark.bits
 def test_gradients_have_the_same_bits_on_any_number_of_threads():
     rng = np.random.default_rng(0)
     x, dy = array(rng, (40, 32, 16, 16), np.float32), array(rng, (40, 64, 8, 8), np.float32)

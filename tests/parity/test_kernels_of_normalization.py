@@ -80,6 +80,7 @@ def test_a_large_mean_does_not_drown_a_small_variance(mean):
     np.testing.assert_allclose(got_var, exact.var((0, 2, 3)), rtol=1e-5)
 
 
+@pytest.mark.bits
 def test_statistics_have_the_same_bits_on_any_number_of_threads():
     from minigan.kernels import pool
 

@@ -36,6 +36,7 @@ def pytorch(game, steps, kept, dtype):
     return torch_toy.trajectory(game, torch_toy.start(game), steps, kept, dtype)
 
 
+@pytest.mark.slow
 @with_kernels_and_without
 @each_full_game
 def test_after_200_steps_in_float64_every_number_is_pytorchs_to_nine_digits(game, code):

@@ -323,9 +323,9 @@ def _untraced(aux: Any, level: int) -> Any:
     if isinstance(aux, dict):
         return {k: _untraced(v, level) for k, v in aux.items()}
     if isinstance(aux, tuple) and hasattr(aux, "_fields"):
-        return type(aux)(*(_untraced(v, level) for v in aux))
+        return type(aux)(*[_untraced(v, level) for v in aux])
     if isinstance(aux, (tuple, list)):
-        return type(aux)(_untraced(v, level) for v in aux)
+        return type(aux)([_untraced(v, level) for v in aux])
     return aux
 
 

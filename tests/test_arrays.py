@@ -12,7 +12,7 @@ import pytest
 from minigan.arrays import array_module, finite, on_host, register_array_type, to_device, to_host, use_cupy
 from minigan.autodiff import grad
 from minigan.primitives import sum as sum_of
-from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
+from tests.devices.fake_device import FakeArray, Traffic, fake_cupy, watched
 
 
 class _CudaError(Exception):

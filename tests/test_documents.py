@@ -11,7 +11,7 @@ import pytest
 
 from minigan import arrays
 from minigan.__main__ import main
-from tests.fake_device import fake_cupy
+from tests.devices.fake_device import fake_cupy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -31,7 +31,7 @@ from minigan.running.interruption import Interruption
 from minigan.running.loop import NotFiniteError
 from tests.small_systems import TURNS, build, every_system, files, numbers, options
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("MINIGAN_KILLS", "6"))
 """how often a run is killed; MINIGAN_KILLS=100 for a longer look"""
 EPOCHS = max(6, KILLS // 2)

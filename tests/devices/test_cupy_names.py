@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import minigan
-from tests.fake_device import _METHODS, CUPY_FUNCTIONS, FakeArray, _FakeCupy
+from tests.devices.fake_device import _METHODS, CUPY_FUNCTIONS, FakeArray, _FakeCupy
 
 ROOT = Path(minigan.__file__).parent
 needs_cupy = pytest.mark.needs("cupy")

@@ -27,11 +27,11 @@ from minigan import Adam, BatchNorm1d, Linear, Parameters, Sequential
 from minigan.arrays import register_array_type
 from minigan.files.checkpoint import Checkpoints, first_non_finite, load, save
 from minigan.files.weights import CheckpointError, load_weights
-from tests.damage import bit_flipped, mutated, truncated
-from tests.fake_device import fake_cupy
+from tests.devices.fake_device import fake_cupy
+from tests.files.damage import bit_flipped, mutated, truncated
+from tests.files.saving_loop import save_until_killed, state_at
+from tests.files.test_weights import any_array, assert_same
 from tests.memory import examples
-from tests.saving_loop import save_until_killed, state_at
-from tests.test_weight_files import any_array, assert_same
 
 ATOMS = (
     st.none() | st.booleans() | st.integers() | st.integers(-(2**200), 2**200) | st.floats() | st.text() | any_array()
@@ -500,7 +500,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and a server that forks are POSIX's")
 def test_a_run_killed_thirty_times_goes_on_each_time_from_a_whole_checkpoint(tmp_path: Path) -> None:
     context, rng, last, told = multiprocessing.get_context("forkserver"), np.random.default_rng(), 0, 0
-    context.set_forkserver_preload(["tests.saving_loop"])
+    context.set_forkserver_preload(["tests.files.saving_loop"])
     for _ in range(30):
         here, there = context.Pipe()
         run = context.Process(target=save_until_killed, args=(tmp_path, there))

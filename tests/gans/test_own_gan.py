@@ -14,7 +14,7 @@ from minigan.gans import gan_of
 from minigan.running.records import read_records
 from tests.small_systems import files
 
-HERE = Path(__file__).parent.parent / "docs" / "own_gan"
+HERE = Path(__file__).parents[2] / "docs" / "own_gan"
 SHORT = {  # options, turns in all
     "labels": (["--epochs=1", "--batch=400"], 25),
     "ring": (["--turns=24", "--batch=16"], 24),

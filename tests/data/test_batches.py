@@ -261,7 +261,7 @@ def test_an_interrupt_while_waiting_loses_no_batch() -> None:
 
 def test_a_program_ends_while_batches_are_read_ahead() -> None:
     program = (
-        "from tests.test_batches import *\n"
+        "from tests.data.test_batches import *\n"
         "batches = Batches(Rows(400, lambda i: time.sleep(0.001)), 4, workers=3)\n"
         "next(batches)\n"
         "raise KeyboardInterrupt\n"

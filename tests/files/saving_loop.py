@@ -1,4 +1,4 @@
-"""A run that does nothing but save, for tests/test_checkpoint.py to kill. Its own file, so that it starts fast."""
+"""A run that does nothing but save, for test_checkpoint.py to kill. Its own file, so that it starts fast."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from benchmarks.steps import Steps
 from benchmarks.worker import timed
 from minigan import arrays
 from minigan.arrays import DeviceError
-from tests.fake_device import FakeArray, fake_cupy, watched
+from tests.devices.fake_device import FakeArray, fake_cupy, watched
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:

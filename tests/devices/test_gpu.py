@@ -1,6 +1,6 @@
 """On a real GPU: CuPy's kernels give the host's numbers, and a turn never waits for them. Skipped where there is none.
 
-    python -m pytest -m gpu -rs tests/test_gpu.py tests/test_gpu_kernels.py
+    python -m pytest -m gpu -rs tests/devices/test_gpu.py tests/test_gpu_kernels.py
 
 Every test runs on the plain code and on minigan's own kernels for a GPU (minigan/kernels/gpu/), of which
 test_gpu_kernels.py has more.

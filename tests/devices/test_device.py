@@ -27,7 +27,7 @@ from minigan.gans import toy as toy_system
 from minigan.gans.system import System
 from minigan.parameters import Parameters
 from minigan.running import Run, open_run, open_weights, train
-from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
+from tests.devices.fake_device import FakeArray, Traffic, fake_cupy, watched
 from tests.small_systems import TURNS, build, every_system, files, numbers
 
 HOST = {"toy": "toy", "mnist_mlp": "mnist-mlp", "mnist_conv": "mnist-conv", "dcgan": "dcgan"}

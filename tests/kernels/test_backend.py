@@ -22,7 +22,7 @@ from minigan.kernels.pool import SingleThreadedBLAS, get_num_threads, set_num_th
 from minigan.networks import toy
 from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, softplus, tanh
 from minigan.primitives.linear import linear
-from tests.fake_device import fake_cupy
+from tests.devices.fake_device import fake_cupy
 from tests.losses import losses, notes_and_gradient
 from tests.memory import examples
 

@@ -22,7 +22,7 @@ import minigan
 from minigan import BatchNorm1d, Linear, Sequential
 from minigan.files.torch import load_pth, save_pth
 from minigan.files.weights import CheckpointError, load_weights, read_metadata, save_npz, save_weights, weights_to_bytes
-from tests.damage import mutated
+from tests.files.damage import mutated
 from tests.memory import MEMORIES, examples, laid_out
 
 DTYPES = [f"{kind}{size}" for kind, sizes in [("f", "248"), ("i", "1248"), ("u", "1248")] for size in sizes] + ["?"]

@@ -17,7 +17,7 @@ from minigan.autodiff import defvjp, grad, primitive
 from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
 from minigan.parameters import Parameters
-from tests.fake_device import CUPY_FUNCTIONS, FakeArray, Traffic, fake_cupy, watched
+from tests.devices.fake_device import CUPY_FUNCTIONS, FakeArray, Traffic, fake_cupy, watched
 from tests.gradient_table import CASES, Case, derivatives, drawn
 from tests.losses import losses
 

@@ -22,7 +22,7 @@ from minigan.pictures.sheets import sheet, to_bytes
 from minigan.running import Run, open_run, train
 from tests.small_systems import build
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ from autograd.core import VJPNode, primitive_vjps
 from autograd.tracer import Box, getval, trace_stack
 
 from minigan import faster
-from minigan.arrays import Array, array_module, mixed_devices
+from minigan.arrays import Array, array_module
+from minigan.devices import mixed_devices
 from minigan.parameters import Parameters
 
 __all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad", "vjp_of"]

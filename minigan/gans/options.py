@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigan.arrays import Device, check_device
 from minigan.averaging import MovingAverage
 from minigan.data.batches import Batches, Data
 from minigan.data.digits import digits
+from minigan.devices import Device, check_device
 from minigan.game import Player
 from minigan.optimizers import Adam
 

@@ -24,8 +24,8 @@ from benchmarks.contenders.steps_minigan import Plain
 from benchmarks.harness import Case, Memory, gpu_figures
 from benchmarks.steps import Steps
 from benchmarks.worker import timed
-from minigan import arrays
-from minigan.arrays import DeviceError
+from minigan import devices
+from minigan.devices import DeviceError
 from tests.devices.fake_device import FakeArray, fake_cupy, watched
 
 
@@ -168,7 +168,7 @@ def contenders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(
         fake_cupy, "get_default_memory_pool", lambda: SimpleNamespace(total_bytes=lambda: 1 << 20), raising=False
     )
-    monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
+    monkeypatch.setattr(devices, "use_cupy", lambda: fake_cupy)
     yield lambda name: importlib.import_module(f"benchmarks.contenders.{name}")
     for name in set(sys.modules) - before:
         if name.startswith("benchmarks.contenders."):

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from examples import toy_gaussian
-from minigan import DivergedError, Turn, arrays, faster, game, optimizers, primitives, running
+from minigan import DivergedError, Turn, devices, faster, game, optimizers, primitives, running
 from minigan.__main__ import main
-from minigan.arrays import DeviceError, mixed_devices, to_device_of
+from minigan.arrays import to_device_of
 from minigan.autodiff import grad
 from minigan.data.batches import Batches
 from minigan.data.toy import Gaussian
+from minigan.devices import DeviceError, mixed_devices
 from minigan.gans import GANS, mnist_mlp
 from minigan.gans import toy as toy_system
 from minigan.gans.system import System
@@ -36,7 +37,7 @@ HOST = {"toy": "toy", "mnist_mlp": "mnist-mlp", "mnist_conv": "mnist-conv", "dcg
 @pytest.fixture(autouse=True)
 def _cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device 'cuda' is the fake one, and the host computes with the plain code, whose bits it has to give."""
-    monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
+    monkeypatch.setattr(devices, "use_cupy", lambda: fake_cupy)
     monkeypatch.setattr(faster, "switched_on", False)  # not plain(): tests below switch it by monkeypatch too
 
 
@@ -320,7 +321,7 @@ def no_cupy() -> Any:
 def test_a_device_that_cannot_be_used_is_refused_in_one_line_before_any_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(arrays, "use_cupy", no_cupy)
+    monkeypatch.setattr(devices, "use_cupy", no_cupy)
     assert main(["train", HOST[name], "--device", "cuda", "--output", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err == "error: device 'cuda' needs CuPy\n"
     assert not (tmp_path / "run").exists()
@@ -330,7 +331,7 @@ def test_every_other_command_refuses_it_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(build("dcgan", tmp_path), Run(tmp_path / "run", **RUN))
-    monkeypatch.setattr(arrays, "use_cupy", no_cupy)
+    monkeypatch.setattr(devices, "use_cupy", no_cupy)
     weights, out = tmp_path / "run" / "weights" / "netg.safetensors", ["--output", str(tmp_path / "x.png")]
     capsys.readouterr()
     assert main(["sample", str(tmp_path / "run"), "--device", "cuda", *out]) == 2

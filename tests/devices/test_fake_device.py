@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from minigan import Player, arrays, averaging, kernels, objectives, optimizers, primitives, value_and_grad
+from minigan import Player, arrays, averaging, devices, kernels, objectives, optimizers, primitives, value_and_grad
 from minigan.autodiff import defvjp, grad, primitive
 from minigan.networks import conv28, dcgan, mlp, toy
 from minigan.objectives import Objective
@@ -179,7 +179,7 @@ def test_a_moving_average_neither_waits_nor_copies_and_gives_numpys_bits() -> No
 
 
 def test_networks_are_born_on_the_device_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
+    monkeypatch.setattr(devices, "use_cupy", lambda: fake_cupy)
     G = toy.generator(hidden=5)
     g, expected = G.init(np.random.default_rng(0), device="cuda"), G.init(np.random.default_rng(0))
     assert {type(a) for a in (g.flat, *g.values())} == {FakeArray}
@@ -341,7 +341,7 @@ def _train_on_images(
         [move(rng.uniform(-1.0, 1.0, (3, *shape)).astype(np.float32)) for shape in (image, (noise,), (noise,))]
         for _ in range(2)
     ]
-    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.mixes_rows)
+    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.buffers())
     noted = []
     with watched() as traffic:
         for x, z_d, z_g in batches:

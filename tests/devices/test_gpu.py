@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from minigan import kernels, primitives
-from minigan.arrays import DeviceError, array_module, to_device, to_host, use_cupy
+from minigan.arrays import array_module, to_host
 from minigan.autodiff import grad, value_and_grad
+from minigan.devices import DeviceError, to_device, use_cupy
 from minigan.running import Run, open_run, train
 from tests import image_trajectories, trajectories
 from tests.gradient_table import CASES, Case, derivatives, differences, drawn

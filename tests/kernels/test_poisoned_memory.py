@@ -67,7 +67,7 @@ def test_a_step_of_d_with_tiles_enough_for_every_worker(name: str, pooled: bool,
     rng = np.random.default_rng(0)
     d = D.init(rng, np.float64)
     x, fake = rng.uniform(-1, 1, (2, 24, *image))
-    d_loss, _ = losses(objectives.non_saturating_with_logits, together=not D.mixes_rows)
+    d_loss, _ = losses(objectives.non_saturating_with_logits, together=not D.buffers())
     with kernels.backend.on_the_pool() if pooled else nullcontext():
         notes, gradient = notes_and_gradient(d_loss, D, d.copy(), x, fake)
     with kernels.plain():

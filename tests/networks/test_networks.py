@@ -167,7 +167,7 @@ def _both_steps(
     g, d = G.init(rng, np.float32).astype(dtype), D.init(rng, np.float32).astype(dtype)
     x = rng.uniform(-1.0, 1.0, (rows, *image)).astype(np.float32).astype(dtype)
     z = rng.normal(size=(rows, noise)).astype(np.float32).astype(dtype)
-    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.mixes_rows)
+    d_loss, g_loss = losses(objectives.non_saturating_with_logits, together=not D.buffers())
     of_d, d_gradient = notes_and_gradient(d_loss, D, d, x, G(g, z))
     of_g, g_gradient = notes_and_gradient(g_loss, G, g, Player(D, d, None), z)
     buffers = [b for p in (g, d) for b in p.buffers.values()]

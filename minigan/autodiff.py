@@ -337,4 +337,6 @@ def _check_float(params: Any) -> None:
         dtype = getattr(a, "dtype", None)
         if dtype is None or dtype.kind != "f":
             got = type(a).__name__ if dtype is None else f"dtype {dtype}"
-            raise TypeError(f"gradients are taken of float arrays; got {got}" + (f" for {name!r}" if name else ""))
+            joint = "; Parameters.joined makes one of several" if isinstance(a, (list, tuple, dict)) else ""
+            of = f" for {name!r}" if name else ""
+            raise TypeError(f"gradients are taken of float arrays; got {got}{of}{joint}")

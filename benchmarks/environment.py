@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import minigan
-from minigan.arrays import DeviceError, use_cupy
+from minigan.devices import DeviceError, use_cupy
 
 
 def machine() -> dict[str, str | int | float]:

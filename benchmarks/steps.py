@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from benchmarks.harness import Arguments, Case, Restarted, Turn
-from minigan.arrays import Device
+from minigan.devices import Device
 
 
 class System(NamedTuple):

@@ -36,8 +36,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from minigan import DivergedError, Turn, metrics
-from minigan.arrays import DeviceError, to_device, to_host
+from minigan.arrays import to_host
 from minigan.data.toy import Gaussian
+from minigan.devices import DeviceError, to_device
 from minigan.gans import System, toy
 from minigan.pictures.figures import FAKE, GREY, OPTIMUM, REAL
 from minigan.pictures.sheets import save_gif

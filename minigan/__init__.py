@@ -8,8 +8,9 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from minigan import initializers, metrics, objectives, optimizers, primitives
-from minigan.arrays import array_module, to_device, to_host
+from minigan.arrays import array_module, to_host
 from minigan.autodiff import grad, stop_gradient, value_and_grad
+from minigan.devices import to_device
 from minigan.game import DivergedError, Player, Turn, play
 from minigan.layers import (
     ELU,

@@ -1,16 +1,14 @@
 """Which library does an array belong to?  NumPy on the host, CuPy on a GPU: one code path for both.
 
 Every primitive asks `xp = array_module(x)` and then writes `xp.exp(x)`: the array itself says where the work
-is done, so there is no global switch and no `device` argument below the place where an array is born. This is the
-only file that knows CuPy. Read next: parameters.py.
+is done, so there is no global switch and no `device` argument below the place where an array is born. How arrays
+get to a GPU is in devices.py, which one need not read. Read next: parameters.py.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from autograd.extend import Box, VSpace
@@ -18,11 +16,6 @@ from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vspaces import ArrayVSpace
 
 Array: TypeAlias = Any  # np.ndarray, cupy.ndarray or, while a gradient is taken, autodiff.Traced around one
-Device: TypeAlias = Literal["cpu", "cuda"]
-
-
-class DeviceError(RuntimeError):
-    """The device that was asked for cannot be used; in one line, why, and what helps."""
 
 
 _modules: dict[type, Any] = dict.fromkeys((np.ndarray, np.float64, np.float32, np.float16, float, int, bool), np)
@@ -47,45 +40,9 @@ def register_array_type(array_type: type, module: Any) -> None:
         VSpace.register(array_type, lambda value: _DeviceVSpace(value, module))
 
 
-def use_cupy() -> ModuleType:
-    """Import CuPy, register its arrays and return it.
-
-    Raises DeviceError if CuPy is not installed or finds no usable GPU.
-    """
-    try:
-        import cupy
-    except ImportError as error:
-        raise DeviceError(
-            f"device 'cuda' needs CuPy: pip install 'minigan[cuda12]' or 'minigan[cuda13]' ({error})"
-        ) from None
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"device 'cuda' needs an NVIDIA GPU and driver; CuPy says: {error}") from None
-    if count == 0:
-        raise DeviceError("device 'cuda' needs an NVIDIA GPU; CuPy finds none")
-    if cupy.ndarray not in _modules:
-        register_array_type(cupy.ndarray, cupy)
-    return cupy
-
-
-def check_device(device: Device) -> None:
-    """Refuse a device that is none, by ValueError, and one that cannot be used here, by DeviceError."""
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}")
-    if device == "cuda":
-        use_cupy()
-
-
-def to_device(x: Array, device: Device = "cpu") -> Array:
-    """x on `device`: 'cpu' gives a NumPy array, 'cuda' a CuPy array. No copy if it is there already.
-
-    Raises as check_device.
-    """
-    if device == "cpu":
-        return to_host(x)
-    check_device(device)
-    return use_cupy().asarray(x)
+def is_registered(array_type: type) -> bool:
+    """Whether arrays of this type, or numbers, are known here."""
+    return array_type in _modules
 
 
 def to_device_of(like: Array, x: Array) -> Array:
@@ -114,37 +71,8 @@ def finite(x: Array) -> bool:
     return bool(array_module(x).isfinite(x).all())
 
 
-def mixed_devices(arguments: Mapping[str, Any]) -> str | None:
-    """In words, which of some arguments are on the host and which on a GPU, and how to move them; None if all agree.
-
-    Args:
-        arguments: name -> an array, a list or tuple of arrays, or anything else. Plain numbers are at home everywhere.
-    """
-    on: dict[str, list[str]] = {"cpu": [], "cuda": []}
-    for name, a in arguments.items():
-        for full_name, item in _items(name, a):
-            if isinstance(item, np.ndarray):
-                on["cpu"].append(full_name)
-            elif type(item) in _modules and _modules[type(item)] is not np:
-                on["cuda"].append(full_name)
-    if not (on["cpu"] and on["cuda"]):
-        return None
-    cpu, cuda = ", ".join(on["cpu"]), ", ".join(on["cuda"])
-    return (
-        f"expected all arrays on one device, got {cpu} on 'cpu' and {cuda} on 'cuda'; "
-        f"minigan.to_device({on['cpu'][0]}, 'cuda') moves an array, and Parameters have a method .to_device('cuda')"
-    )
-
-
-def _items(name: str, a: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(a, (list, tuple)):
-        yield from ((f"{name}[{i}]", item) for i, item in enumerate(a))
-    else:
-        yield name, a
-
-
 def _first_sight(x: Array) -> Any:
-    # A CuPy array that came in by another door than use_cupy(): its module is imported already.
+    # A CuPy array that came in by another door than devices.use_cupy(): its module is imported already.
     if type(x).__module__.split(".")[0] == "cupy":
         cupy = sys.modules["cupy"]
         register_array_type(cupy.ndarray, cupy)

@@ -29,7 +29,8 @@ from autograd.core import VJPNode, primitive_vjps
 from autograd.tracer import Box, getval, trace_stack
 
 from minigan import faster
-from minigan.arrays import Array, array_module, mixed_devices
+from minigan.arrays import Array, array_module
+from minigan.devices import mixed_devices
 from minigan.parameters import Parameters
 
 __all__ = ["Traced", "defvjp", "defvjp_joint", "grad", "primitive", "stop_gradient", "value_and_grad", "vjp_of"]
@@ -323,9 +324,9 @@ def _untraced(aux: Any, level: int) -> Any:
     if isinstance(aux, dict):
         return {k: _untraced(v, level) for k, v in aux.items()}
     if isinstance(aux, tuple) and hasattr(aux, "_fields"):
-        return type(aux)(*(_untraced(v, level) for v in aux))
+        return type(aux)(*[_untraced(v, level) for v in aux])
     if isinstance(aux, (tuple, list)):
-        return type(aux)(_untraced(v, level) for v in aux)
+        return type(aux)([_untraced(v, level) for v in aux])
     return aux
 
 
@@ -336,4 +337,6 @@ def _check_float(params: Any) -> None:
         dtype = getattr(a, "dtype", None)
         if dtype is None or dtype.kind != "f":
             got = type(a).__name__ if dtype is None else f"dtype {dtype}"
-            raise TypeError(f"gradients are taken of float arrays; got {got}" + (f" for {name!r}" if name else ""))
+            joint = "; Parameters.joined makes one of several" if isinstance(a, (list, tuple, dict)) else ""
+            of = f" for {name!r}" if name else ""
+            raise TypeError(f"gradients are taken of float arrays; got {got}{of}{joint}")

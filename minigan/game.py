@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan.arrays import Array, Device, finite, on_host
+from minigan.arrays import Array, finite, on_host
 from minigan.autodiff import value_and_grad
+from minigan.devices import Device
 from minigan.diagnosis import argument_names, first_not_finite, remember
 from minigan.parameters import Parameters
 

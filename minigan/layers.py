@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan import faster, initializers
-from minigan.arrays import Array, Device, to_device
+from minigan.arrays import Array
+from minigan.devices import Device, to_device
 from minigan.initializers import Initializer
 from minigan.parameters import Parameters
 from minigan.primitives.convolution import Size, Window, conv2d, conv_transpose2d, pair
@@ -42,11 +43,9 @@ class Layer:
 
     Attributes:
         operation: what the layer computes.
-        mixes_rows: whether a row of y depends on other rows of x, as batch norm makes it.
     """
 
     operation: Callable[..., Array]
-    mixes_rows = False
 
     def parameters(self) -> dict[str, Spec]:
         """Names of this layer's arrays, in PyTorch's order, and how each starts."""
@@ -81,7 +80,6 @@ class Sequential(Layer):
             self.layers: dict[str, Any] = dict(layers[0])
         else:
             self.layers = {str(i): layer for i, layer in enumerate(layers)}
-        self.mixes_rows = any(getattr(layer, "mixes_rows", False) for layer in self.layers.values())
         self._steps = faster.steps_of(self.layers)  # the layers, unless somebody runs two of them as one
 
     def parameters(self) -> dict[str, Spec]:
@@ -312,7 +310,6 @@ class _BatchNorm(Layer):
     """What BatchNorm1d and BatchNorm2d share: they differ in the shape of x alone."""
 
     operation = staticmethod(batch_norm)
-    mixes_rows = True
     axes: tuple[str, ...]
 
     def __init__(

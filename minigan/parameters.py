@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.arrays import Array, Device, array_module, to_device, to_device_of
+from minigan.arrays import Array, array_module, to_device_of
+from minigan.devices import Device, to_device
 
 
 class Parameters(dict[str, Array]):

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan import Adam, Player, Sequential, play
-from minigan.arrays import Device, to_device, to_host
+from minigan.arrays import to_host
+from minigan.devices import Device, to_device
 from minigan.game import Notes
 from minigan.networks import conv28, dcgan, mlp
 from tests.losses import OBJECTIVES, losses

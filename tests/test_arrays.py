@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan.arrays import array_module, finite, on_host, register_array_type, to_device, to_host, use_cupy
+from minigan.arrays import array_module, finite, on_host, register_array_type, to_host
 from minigan.autodiff import grad
+from minigan.devices import to_device, use_cupy
 from minigan.primitives import sum as sum_of
-from tests.fake_device import FakeArray, Traffic, fake_cupy, watched
+from tests.devices.fake_device import FakeArray, Traffic, fake_cupy, watched
 
 
 class _CudaError(Exception):

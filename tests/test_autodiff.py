@@ -86,7 +86,8 @@ def test_an_inner_loss_that_depends_only_on_outer_parameters_is_refused() -> Non
         ({"w": np.ones(2), "rate": 0.1}, "got float for 'rate'"),
         (np.arange(3), "got dtype int64$"),
         (2.0, "got float$"),
-        ([np.ones(2)], "got list$"),
+        ([np.ones(2)], r"got list; Parameters\.joined makes one of several$"),
+        ({"a": {"w": np.ones(2)}}, r"got dict for 'a'; Parameters\.joined makes one of several$"),
     ],
 )
 def test_parameters_that_are_not_float_arrays_are_refused_by_name(params: Any, message: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from minigan import arrays
+from docs import lines
+from minigan import devices
 from minigan.__main__ import main
-from tests.fake_device import fake_cupy
+from tests.devices.fake_device import fake_cupy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,7 +39,7 @@ def test_the_commands_of_the_page_on_training_work_one_after_the_other(
 ) -> None:
     commands = re.findall(r"^python -m minigan .*$", (ROOT / "docs" / "training.md").read_text(), re.MULTILINE)
     assert len(commands) == 13
-    monkeypatch.setattr(arrays, "use_cupy", lambda: fake_cupy)
+    monkeypatch.setattr(devices, "use_cupy", lambda: fake_cupy)
     monkeypatch.chdir(tmp_path)
     for command in commands:
         words = command.removeprefix("python -m minigan ").split()
@@ -50,7 +51,8 @@ def test_the_commands_of_the_page_on_training_work_one_after_the_other(
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 def test_a_link_leads_to_a_file_that_exists(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", document.read_text(), flags=re.DOTALL)  # D["features"](x) is no link
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
@@ -59,3 +61,19 @@ def test_the_readme_shows_the_commands_that_ci_runs() -> None:
     command = 'python -m pip install -e ".[test]" && python -m pytest'
     assert command in (ROOT / "README.md").read_text()
     assert command.split(" && ")[1] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_says_how_long_minigan_is() -> None:
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    core, explained = lines.lines(lines.files(lines.CORE))
+    assert f"is {core:,} lines, {explained:,} of them explanation" in readme
+    assert f"is {lines.lines(lines.files(lines.AFTERNOON))[0]:,} lines" in readme
+    for name in lines.AFTERNOON:
+        assert f"minigan/{name}" in readme
+
+
+def test_minigan_stays_small() -> None:
+    most = {"primitives": 1450, "layers.py": 520, "gans/mnist_mlp.py": 80}
+    assert {name: n for name, at_most in most.items() if (n := lines.lines(lines.files([name]))[0]) > at_most} == {}
+    assert lines.lines(lines.files(lines.CORE))[0] <= 3250
+    assert lines.lines(lines.files(["."]))[0] <= 11_500

@@ -15,24 +15,9 @@ import minigan
 ROOT = Path(minigan.__file__).parent
 
 # From the ground up. A module imports only what stands on lines above its own, or lies in its own package.
-LEVELS = [
-    {"arrays", "faster"},
-    {"parameters"},
-    {"autodiff"},
-    {"primitives"},
-    {"initializers"},
-    {"layers"},
-    {"optimizers", "objectives"},
-    {"kernels"},
-    {"diagnosis"},
-    {"game"},
-    {"networks", "data", "pictures", "files"},
-    {"metrics"},
-    {"gans"},
-    {"running"},
-    {"commands"},
-    {"", "__main__"},
-]
+README = (ROOT.parent / "README.md").read_text()
+LEVELS = [line.split() for line in README.partition("```levels\n")[2].partition("```")[0].splitlines()]
+LEVELS.append(["", "__main__"])
 HEIGHT = {name: height for height, names in enumerate(LEVELS) for name in names}
 
 FILES = sorted(ROOT.rglob("*.py"))
@@ -108,9 +93,10 @@ def test_only_arrays_and_autodiff_import_autograd() -> None:
     assert users == {"arrays.py", "autodiff.py"}
 
 
-def test_only_arrays_knows_cupy() -> None:
-    assert {path.name for path in FILES for name in _imported(path) if name.startswith("cupy")} == {"arrays.py"}
-    assert {path.name for path in FILES if any("cupy" in name.lower() for name in _names(path))} == {"arrays.py"}
+def test_only_devices_imports_cupy_and_only_arrays_knows_it_too() -> None:
+    assert {path.name for path in FILES for name in _imported(path) if name.startswith("cupy")} == {"devices.py"}
+    users = {path.name for path in FILES if any("cupy" in name.lower() for name in _names(path))}
+    assert users == {"arrays.py", "devices.py"}
 
 
 def test_no_file_of_the_library_imports_what_only_tests_and_benchmarks_need() -> None:

@@ -257,3 +257,12 @@ def test_replaced_keeps_names_and_buffers_and_has_no_flat_vector(p: Parameters) 
     assert list(q) == list(p)
     assert q.flat is None
     assert q.buffers is p.buffers
+
+
+def test_several_networks_numbers_are_joined_under_their_names_into_one_vector_of_their_own() -> None:
+    a, b = (Parameters({"weight": np.full(2, n)}, {"mean": np.full(1, n)}) for n in (1.0, 2.0))
+    joined = Parameters.joined({"ab": a, "ba": b})
+    assert list(joined) == ["ab.weight", "ba.weight"]
+    assert list(joined.buffers) == ["ab.mean", "ba.mean"]
+    joined.flat[...] = 7.0
+    assert a["weight"].tolist() == [1.0, 1.0]

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan import Adam, Parameters, Player, Sequential, play
-from minigan.arrays import Device, to_device, to_host
+from minigan.arrays import to_host
+from minigan.devices import Device, to_device
 from minigan.game import Notes
 from minigan.networks import toy
 from tests.losses import OBJECTIVES, losses

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks.contenders.steps_minigan import Minigan
-from minigan.arrays import Device, DeviceError, use_cupy
+from minigan.devices import Device, DeviceError, use_cupy
 
 try:
     cupy = use_cupy()

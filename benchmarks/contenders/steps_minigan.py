@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks.systems import BETAS, EPSILON, LEARNING_RATE, LOGITS, answer, networks, problem
 from minigan import Adam, Parameters, Player, kernels, play, to_device, to_host
-from minigan.arrays import Array, Device
+from minigan.arrays import Array
+from minigan.devices import Device
 from minigan.game import Notes, Turn
 from minigan.objectives import non_saturating, non_saturating_with_logits
 from minigan.primitives import concatenate

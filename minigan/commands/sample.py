@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from minigan.arrays import Device, to_host
+from minigan.arrays import to_host
+from minigan.devices import Device
 from minigan.files.weights import save_npz
 from minigan.pictures.sheets import save_picture, save_sheet, to_bytes
 from minigan.running.folder import Folder

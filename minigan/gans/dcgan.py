@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 
 from minigan import initializers
-from minigan.arrays import Array, to_device
+from minigan.arrays import Array
 from minigan.data.images import ImageFolder
 from minigan.data.noise import normal_noise
+from minigan.devices import to_device
 from minigan.files.weights import load_weights
 from minigan.game import Notes, Player
 from minigan.gans.options import Options as Base

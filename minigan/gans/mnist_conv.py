@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan.arrays import Array, to_device
+from minigan.arrays import Array
 from minigan.autodiff import stop_gradient
 from minigan.data.noise import box_noise
+from minigan.devices import to_device
 from minigan.game import Notes, Player
 from minigan.gans.options import DigitOptions
 from minigan.gans.sampling import Sampling, lerp

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan.arrays import Array, to_device
+from minigan.arrays import Array
 from minigan.data.noise import normal_noise
+from minigan.devices import to_device
 from minigan.game import Notes, Player
 from minigan.gans.options import DigitOptions
 from minigan.gans.sampling import Sampling, slerp

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigan.arrays import Device, check_device
 from minigan.data.batches import Batches, Data
 from minigan.data.digits import digits
+from minigan.devices import Device, check_device
 from minigan.game import Player
 from minigan.optimizers import Adam, MovingAverage
 
@@ -46,14 +46,19 @@ class Options:
     def check(self) -> None:
         """Refuse what cannot work before any work is done: counts below 1, rates that are none, decays outside [0, 1).
 
+        A count is a whole number, or some. What is as it stands in the class is taken as meant.
+
         Raises:
             ValueError: naming the option, what was expected and what came.
             DeviceError: if the device cannot be used here.
         """
-        for name, value in vars(self).items():
-            if isinstance(value, int) and not isinstance(value, bool) and name != "seed" and value < 1:
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if value == field.default or name == "seed":
+                continue
+            if type(value) is int and value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
-            if isinstance(value, tuple) and name != "betas" and (not value or min(value) < 1):
+            if type(field.default) is tuple and name != "betas" and (not value or min(value) < 1):
                 raise ValueError(f"{name}: expected at least one number >= 1, got {value}")
             if name.endswith("lr") and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a finite number > 0, got {value}")
@@ -66,11 +71,13 @@ class Options:
         check_device(self.device)
 
     def players(self, networks: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Player]:
-        """G and D, first drawn from rng in this order, each moved by an Adam of its own rate."""
-        rates = {"G": self.g_lr, "D": self.d_lr}
+        """A player for each network, drawn from rng in their order; Adam moves it at its rate: g_lr for G, d_lr for D."""
 
         def player(name: str) -> Player:
-            adam = lambda params: Adam(params, rates[name], self.betas)
+            rate = getattr(self, f"{name.lower()}_lr", None)
+            if rate is None:
+                raise ValueError(f"players: expected an option {name.lower()}_lr, the rate of player {name!r}")
+            adam = lambda params: Adam(params, rate, self.betas)
             return Player.create(networks[name], rng, adam, getattr(self, "dtype", "float32"), self.device, name)
 
         return {name: player(name) for name in networks}

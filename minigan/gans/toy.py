@@ -16,10 +16,11 @@ from typing import Any, Literal
 import numpy as np
 
 from minigan import metrics, optimizers
-from minigan.arrays import Array, to_device
+from minigan.arrays import Array
 from minigan.autodiff import stop_gradient
 from minigan.data.noise import uniform_noise
 from minigan.data.toy import Gaussian
+from minigan.devices import to_device
 from minigan.game import Notes, Player
 from minigan.gans.options import Options as Base
 from minigan.gans.sampling import Sampling

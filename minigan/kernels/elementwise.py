@@ -91,7 +91,11 @@ def _relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None)
 
 
 def _leaky_relu(x: np.ndarray, out: np.ndarray, a: float) -> np.ndarray:
-    scaled = np.multiply(x, a, out=scratch("activation", x.shape, x.dtype))
+    if x.flags.c_contiguous:
+        scaled = scratch("activation", x.shape, x.dtype)
+    else:
+        scaled = scratch("activation", x.shape[::-1], x.dtype).T
+    np.multiply(x, a, out=scaled)
     return (np.maximum if a <= 1.0 else np.minimum)(x, scaled, out=out)
 
 

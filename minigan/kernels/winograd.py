@@ -56,7 +56,7 @@ _TAPS = (2, 3, 5)  # r; with 4 (k4 s1) a published DCGAN's images were 2.8e-5 fr
 _SHARE = 0.6  # of the multiplications may be left, at most
 
 # All points but infinity, by their number m + r - 2: small and of both signs, so that their powers stay close to one
-# another. Still float32 loses more with more points, up to a digit: tests/test_winograd.py has the bounds.
+# another. Still float32 loses more with more points, up to a digit: tests/kernels/test_winograd.py has the bounds.
 _POINTS = {
     2: (0, 1),
     3: (0, 1, -1),

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 import tyro
 from tqdm import tqdm
 
-from minigan.arrays import DeviceError
+from minigan.devices import DeviceError
 from minigan.files.checkpoint import Checkpoints
 from minigan.game import DivergedError
 from minigan.gans import name_of

@@ -7,6 +7,7 @@ that is resumed on another machine is the same run, but its last bits may differ
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 def machine() -> dict[str, Any]:
     """What matters here, as plain data for run.json."""
-    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    blas = _numpys([library for library in threadpool_info() if library["user_api"] == "blas"])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "numpy": np.__version__,
@@ -23,6 +24,12 @@ def machine() -> dict[str, Any]:
         "BLAS threads": [b["num_threads"] for b in blas],
         "cores": cores,
     }
+
+
+def _numpys(libraries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the libraries in this process NumPy's own: SciPy or PyTorch may have brought others, which do not count."""
+    own = [b for b in libraries if any(part.startswith("numpy") for part in Path(b["filepath"]).parts[-3:])]
+    return own or libraries
 
 
 def changed(before: dict[str, Any] | None) -> str | None:

@@ -16,7 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigan.arrays import Array, Device
+from minigan.arrays import Array
+from minigan.devices import Device
 from minigan.files.checkpoint import Checkpoints, load
 from minigan.files.weights import CheckpointError, load_weights, read_metadata
 from minigan.game import Player

@@ -11,7 +11,7 @@ import pytest
 from minigan import BatchNorm1d, Linear, Sequential
 from minigan.files.torch import load_pth, save_pth
 from minigan.files.weights import CheckpointError, load_weights, save_weights
-from tests.damage import mutated
+from tests.files.damage import mutated
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

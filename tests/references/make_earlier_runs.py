@@ -7,7 +7,7 @@ It has to be run in that commit, whose checkpoints and names of options it is ab
     NAME/run.json  NAME/log.jsonl  NAME/checkpoints/step-00000013/...     what a run leaves when it is stopped
     NAME.npz                                                              all numbers of the players after 24 turns
 
-Images are drawn by tests/test_earlier_runs.py again, so no file of the zip says where they were.
+Images are drawn by tests/running/test_earlier_runs.py again, so no file of the zip says where they were.
 """
 
 from __future__ import annotations

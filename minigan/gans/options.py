@@ -71,7 +71,7 @@ class Options:
         check_device(self.device)
 
     def players(self, networks: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Player]:
-        """A player for each network, drawn from rng in their order; Adam moves it at its rate: g_lr for G, d_lr for D."""
+        """A player for each network, drawn from rng in their order. Adam moves it: g_lr for G, d_lr for D."""
 
         def player(name: str) -> Player:
             rate = getattr(self, f"{name.lower()}_lr", None)

@@ -1,6 +1,7 @@
 """How long minigan is, counted: the lines that the README quotes.
 
-    python -m docs.lines
+    python -m docs.lines            # prints them
+    python -m docs.lines --write    # and corrects the README
 
 A line of explanation is a docstring, a comment, or part of one.
 """
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import ast
 import io
+import re
+import sys
 import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "minigan"
+README = ROOT.parent / "README.md"
 
 AFTERNOON = [  # from a GAN back to G's first weight, and an image through im2col
     "gans/mnist_mlp.py",
@@ -63,15 +67,31 @@ def lines(paths: list[Path]) -> tuple[int, int]:
     return total, explained
 
 
-def main() -> None:
-    """Print the counts."""
+def sentences() -> dict[str, str]:
+    """Pattern -> what the README has to say there."""
+    core, explained = lines(files(CORE))
+    return {
+        r"The core, from an array to the game, is \S+ lines, \S+ of": (
+            f"The core, from an array to the game, is {core:,} lines, {explained:,} of"
+        ),
+        r"path of an afternoon is\s\S+ lines": f"path of an afternoon is\n{lines(files(AFTERNOON))[0]:,} lines",
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Print the counts, and write them into the README if asked to."""
     for title, names in [("the path of an afternoon", AFTERNOON), ("the core", CORE), ("all of minigan", ["."])]:
         total, explained = lines(files(names))
         print(f"{title}: {total:,} lines, {explained:,} of them explanation")
         if len(names) > 1:
             for name in names:
                 print(f"    {name:<28} {lines(files([name]))[0]:>6,}")
+    if "--write" in arguments:
+        text = README.read_text()
+        for pattern, sentence in sentences().items():
+            text = re.sub(pattern, sentence, text)
+        README.write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -21,6 +21,7 @@ from minigan.autodiff import defvjp, primitive
 from minigan.kernels import convolution, pool, weights
 from minigan.layers import Conv2d, Flatten, Linear, ReLU, Sequential
 from minigan.networks import toy
+from tests.small_systems import draw_images
 
 X = np.array([0.5, -1.2, 2.0])
 
@@ -245,3 +246,23 @@ def test_without_kernels_every_system_plays_and_gives_the_numbers_of_the_definit
     assert found["hidden"].keys() == found["plain"].keys()
     for name, a in found["hidden"].items():
         np.testing.assert_array_equal(a, found["plain"][name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["toy", "mnist-mlp", "mnist-conv", "dcgan"])
+def test_without_kernels_the_quick_preset_of_every_gan_is_trained_to_its_end(
+    name: str, without_kernels: Path, tmp_path: Path
+) -> None:
+    data = ["--data", str(draw_images(tmp_path / "images", 80))] if name == "dcgan" else []
+    command = ["-m", "minigan", "train", name, "--preset", "quick", "--output", str(tmp_path / "run"), "--no-gif"]
+    run = subprocess.run(
+        [sys.executable, *command, *data],
+        cwd=without_kernels,
+        env={**os.environ, "PYTHONPATH": str(without_kernels)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "turns are played" in run.stdout
+    assert (tmp_path / "run" / "weights" / "netg.safetensors").exists()

@@ -18,10 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "minigan"
 README = ROOT.parent / "README.md"
 
-AFTERNOON = [  # from a GAN back to G's first weight, and an image through im2col
-    "gans/mnist_mlp.py",
+AFTERNOON = [  # from the loss back to G's first weight, and an image through im2col
     "game.py",
     "objectives.py",
+    "primitives/losses.py",
     "autodiff.py",
     "primitives/linear.py",
     "primitives/convolution.py",

@@ -42,18 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments[:1] == ["train"] and len(arguments) > 1 and not arguments[1].startswith("-"):
-            page = gan_of(arguments[1])  # each has options of its own
-            return running.main(page, arguments[2:], page.__doc__, f"python -m minigan train {arguments[1]}")
-        command = tyro.cli(Train | Sample | Inspect | Convert, prog="python -m minigan", args=arguments)
-        with warnings_in_one_line():
-            return COMMANDS[type(command)](command)
+        if arguments[:1] != ["train"] or arguments[1:2] in ([], ["-h"], ["--help"]):
+            command = tyro.cli(Train | Sample | Inspect | Convert, prog="python -m minigan", args=arguments)
+            with warnings_in_one_line():
+                return COMMANDS[type(command)](command)
+        page = gan_of(arguments[1])
     except (ValueError, OSError, RuntimeError, MemoryError) as error:  # also CheckpointError and DeviceError
         print(running.error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    return running.main(page, arguments[2:], page.__doc__, f"python -m minigan train {arguments[1]}")
 
 
 COMMANDS: dict[type, Callable[[Any], int]] = {Sample: sample, Inspect: inspect, Convert: convert}

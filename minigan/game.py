@@ -3,7 +3,7 @@
     D.move(d_loss, x, G(z))     # value and gradient of d_loss with respect to D's numbers, one step of D's optimizer
     G.move(g_loss, D, z)        # the first argument is the player who moves; all others are plain numbers
 
-A turn says who moves when. It is a function of its number, and it returns notes: what is worth a line in the log.
+A turn says who moves when. It is a function of its number, and it returns notes, which go into the log.
 
     def turn(n):
         notes = D.move(d_loss, images(), G(noise()))
@@ -11,8 +11,8 @@ A turn says who moves when. It is a function of its number, and it returns notes
             notes |= G.move(g_loss, D, noise())
         return notes
 
-    for turn in play(turn, turns=3000):
-        print(turn.number, turn["d_loss"])
+    for t in play(turn, turns=3000):
+        print(t.number, t["d_loss"])
 
 `play` is a generator: it takes the turns, the caller logs, draws, saves or stops, all in an ordinary for loop.
 Read next: networks/mlp.py and gans/mnist_mlp.py, a whole GAN on one page.
@@ -34,14 +34,14 @@ from minigan.diagnosis import argument_names, first_not_finite, remember
 from minigan.parameters import Parameters
 
 Notes = dict[str, Any]
-"""What is worth a line in the log, by name: numbers, or arrays whose mean is meant."""
+"""What is worth a line in the log, by name: numbers, or arrays, which are logged as their mean."""
 
 LOOK_EVERY = 100
 """On a GPU: turns between two looks at the losses, if the caller does not look."""
 
 
 class Player:
-    """One who can be called and who can move: a network, its numbers, and the optimizer that moves them.
+    """Somebody who can be called and who can move: a network, its numbers, and the optimizer that moves them.
 
     Args:
         network: called as layers are, network(params, x, path, training). Or a dict of several on one set of numbers,
@@ -94,7 +94,7 @@ class Player:
             inputs: x, or x and y and so on.
             training: which statistics batch norm uses, the batch's or the running ones; the batch's unless this player
                 stands `still`.
-            record: whether the running statistics take in those of this batch. Not, where the same batch passes again.
+            record: whether the running statistics take in this batch; False where the same batch passes once more.
         """
         return self._run(self.network, "", *inputs, training=training, record=record)
 
@@ -142,7 +142,7 @@ class Player:
         return {name: value, **notes}
 
     def still(self, params: Parameters | None = None, training: bool = False) -> Player:
-        """The same player, only to be looked at: it cannot move, and its running statistics do not either.
+        """The same player, read-only: it cannot move, and neither do its running statistics.
 
         Args:
             params: other numbers to stand in for its own, say their moving average.
@@ -179,6 +179,10 @@ def _loss_of_numbers(params: Parameters, player: Player, loss: Callable[..., Any
     """loss(player, *rest) as a function of the player's numbers, always as a pair with its notes."""
     result = loss(player._with(params), *rest)
     if type(result) is not tuple:
+        if not hasattr(result, "dtype"):
+            raise TypeError(
+                f"{_name(loss)}: expected a loss, or (loss, notes), got {result!r:.200}; is a return missing?"
+            )
         return result, {}
     if len(result) != 2 or not isinstance(result[1], dict):
         raise TypeError(f"{_name(loss)}: expected a loss, or (loss, notes) with a dict of notes, got {result!r:.200}")
@@ -199,7 +203,10 @@ class Turn(Mapping[str, float]):
 
     def __init__(self, number: int, notes: Notes) -> None:
         if not isinstance(notes, dict):
-            raise TypeError(f"turn {number}: expected a dict of notes, as Player.move returns them, got {notes!r:.200}")
+            raise TypeError(
+                f"turn {number}: expected a dict of notes, as Player.move returns them, got {notes!r:.200}; "
+                "is a return missing?"
+            )
         self.number, self._notes = number, notes
         self._read: dict[str, float] = {}
 
@@ -292,10 +299,8 @@ class DivergedError(ArithmeticError):
 
     def __str__(self) -> str:
         turn = "" if self.turn is None else f"turn {self.turn}: "
-        return (
-            f"{turn}{self.player} cannot move, {self.note} is {self.value}; not finite from here on: {self.where}; "
-            "try a lower rate"
-        )
+        advice = "look at the data" if self.where.endswith("which came in") else "try a lower rate"
+        return f"{turn}{self.player} cannot move, {self.note} is {self.value}; not finite from here on: {self.where}; {advice}"
 
 
 class _Unread:

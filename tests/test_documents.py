@@ -26,7 +26,7 @@ BLOCKS = [
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_code_block_runs(block: str) -> None:
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(block, "block", "exec"), names)
     if "samples" in names:  # the GAN of the README
         assert abs(names["samples"].mean() - 4.0) < 0.4

@@ -158,7 +158,10 @@ def test_an_error_in_a_turn_comes_through():
 
 
 def test_a_turn_that_returns_no_notes_is_refused():
-    with pytest.raises(TypeError, match=r"^turn 1: expected a dict of notes, as Player.move returns them, got None$"):
+    with pytest.raises(
+        TypeError,
+        match=r"^turn 1: expected a dict of notes, as Player.move returns them, got None; is a return missing",
+    ):
         next(play(lambda number: None, 3))
 
 
@@ -611,7 +614,8 @@ def test_a_nan_in_the_data_is_reported_with_turn_player_note_and_place(draw, pla
         next(turns)
     error = caught.value
     assert (error.turn, error.player, error.note, error.where) == (3, player, note, where)
-    expected = f"turn 3: {player} cannot move, {note} is nan; not finite from here on: {where}; try a lower rate"
+    advice = "look at the data" if where.endswith("which came in") else "try a lower rate"
+    expected = f"turn 3: {player} cannot move, {note} is nan; not finite from here on: {where}; {advice}"
     assert str(error) == expected
     moved = G.params.flat, D.params.flat
     np.testing.assert_array_equal(moved[0], before[0])

@@ -27,8 +27,8 @@ class Sample:
 
     source: tyro.conf.Positional[Path]
     """a run's folder, or a weight file of a generator that a run left"""
-    n: int = 64
-    """how many samples"""
+    n: int | None = None
+    """how many samples; as many as on a sheet of the run, if not given"""
     seed: int = 0
     """of the noise"""
     output: Path = Path("samples.png")
@@ -57,23 +57,24 @@ def sample(o: Sample) -> int:
             raise ValueError(f"{name}: expected at least 1, got {getattr(o, name)}")
     if o.seed < 0:
         raise ValueError(f"seed: expected at least 0, got {o.seed}")
-    if o.candidates is not None and o.candidates < o.n:
-        raise ValueError(f"candidates: expected at least n, {o.n}, got {o.candidates}")
     check_output(o.output)
     trained = open_source(o)
+    n = o.n or trained.sampling.count
+    if o.candidates is not None and o.candidates < n:
+        raise ValueError(f"candidates: expected at least n, {n}, got {o.candidates}")
     if not o.batch_statistics:
         trained = trained._replace(sampling=replace(trained.sampling, batch_statistics=False))
     rng, scores = np.random.default_rng(o.seed), {}
     if o.candidates is None:
-        samples = to_host(trained.sample(rng, o.n))
+        samples = to_host(trained.sample(rng, n))
     else:
-        picked = trained.pick(rng, o.candidates, o.n)
+        picked = trained.pick(rng, o.candidates, n)
         samples, scores = to_host(picked.samples), {"scores": to_host(picked.scores)}
     if o.output.suffix.lower() == ".npz":
         save_npz(o.output, {"samples": samples, **scores})
     else:
         draw(o, trained, samples)
-    print(f"{o.n} samples of {trained.name} after {trained.turn} turns: {o.output}")
+    print(f"{n} samples of {trained.name} after {trained.turn} turns: {o.output}")
     return 0
 
 

@@ -100,6 +100,8 @@ def build(o: Options) -> System:
     """The GAN, its images found. Raises ValueError or OSError for options that cannot work."""
     o.check()
     rng, look = np.random.default_rng(o.seed), sampling(o)
+    if not o.data.exists():
+        raise ValueError(f"data: there is no {o.data}; --data FOLDER_OR_ZIP names the images")
     try:
         images = ImageFolder(o.data, o.image_size, o.skip_broken)
     except (ValueError, OSError) as error:

@@ -44,9 +44,9 @@ class Options:
     """where the numbers are: cpu, or cuda for an NVIDIA GPU, which needs CuPy"""
 
     def check(self) -> None:
-        """Refuse what cannot work before any work is done: counts below 1, rates that are none, decays outside [0, 1).
+        """Refuse what cannot work before any work is done: counts below 1, invalid rates, decays outside [0, 1).
 
-        A count is a whole number, or some. What is as it stands in the class is taken as meant.
+        A count is a whole number or a tuple of them. Defaults are not checked.
 
         Raises:
             ValueError: naming the option, what was expected and what came.

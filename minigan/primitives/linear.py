@@ -59,7 +59,7 @@ def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
     if bias is not None and bias.shape != (out_features,):
         raise ValueError(f"linear: expected bias of shape ({out_features},), got {bias.shape}")
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:  # `is` first: it is 10 times as fast
-        raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}")
+        raise TypeError(f"linear: expected x of the weight's dtype {weight.dtype}, got {x.dtype}: convert it by astype")
 
 
 def embedding(input: Array, weight: Array) -> Array:

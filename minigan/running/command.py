@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from minigan.devices import DeviceError
 from minigan.files.checkpoint import Checkpoints
+from minigan.files.weights import CheckpointError
 from minigan.game import DivergedError
-from minigan.gans import name_of
+from minigan.gans import GANS, name_of
 from minigan.gans.options import Options
 from minigan.running.folder import Folder, options_from, read_about
 from minigan.running.loop import NotFiniteError, Summary, train
@@ -53,6 +54,7 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         The exit status: 0; 1 if the run went wrong, ran out of memory or could not write something; 2 for a
         mistake in the options, one that cannot be met here included; 128 and the signal's number if one stopped it.
     """
+    command: Command | None = None
     try:
         command = read_command(module, arguments, description, program)
         Folder(command.run.output).check(command.run.resume)
@@ -62,13 +64,15 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
             except MemoryError as error:
                 print(error_line(error), file=sys.stderr)
                 return 2
-            if system.name != name_of(module):  # else nobody could resume the run
-                raise ValueError(f"name: expected {name_of(module)!r}, the name of its file, got {system.name!r}")
+            system = system._replace(name=name_of(module))  # a run is resumed with the file it is of
             summary = train(system, command.run)
     except (ValueError, OSError, DeviceError) as error:
+        if module not in GANS.values() and not about_options(error, command):
+            raise  # a fault in somebody's own code, which only a traceback can show
         print(error_line(error), file=sys.stderr)
         return 2
     except (DivergedError, NotFiniteError, MemoryError) as error:
+        assert command is not None
         steps = Checkpoints(Folder(command.run.output).checkpoints).steps()
         kept = f"the last good checkpoint is that of turn {steps[-1]}" if steps else "nothing was saved"
         print(f"{error_line(error)}\n{kept}", file=sys.stderr)
@@ -81,6 +85,13 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         print("\n".join(["some things are missing:", *summary.problems]), file=sys.stderr)
         return 1
     return 0 if summary.signal is None else 128 + summary.signal
+
+
+def about_options(error: Exception, command: Command | None) -> bool:
+    """Whether the error names an option, as minigan's own do: "batch: expected at most ..."."""
+    if command is None or isinstance(error, (CheckpointError, DeviceError)):
+        return True
+    return str(error).partition(":")[0] in {*vars(command.system), *vars(command.run), "memory"}
 
 
 def error_line(error: Exception) -> str:

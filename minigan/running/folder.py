@@ -59,13 +59,18 @@ class Folder:
         if resume and not self.about.exists():
             raise ValueError(f"resume: there is no run in {self.path}")
         try:
-            if not resume and self.path.exists() and any(self.path.iterdir()):
+            if not resume and self.path.exists() and any(self.path.iterdir()) and not self._is_unused():
                 raise ValueError(f"output: {self.path} is not empty; choose another folder, or --resume what is in it")
             there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:
             raise OSError(f"output: cannot write into {self.path}: {error.strerror}") from None
+
+    def _is_unused(self) -> bool:
+        """Whether a run began here and ended before anything of it was kept."""
+        files = {path for path in self.path.rglob("*") if path.is_file() and path.stat().st_size}
+        return files == {self.about}
 
     def make(self) -> None:
         """Make it and the folders in it. Raises OSError."""

@@ -122,7 +122,7 @@ def open_weights(
 def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleType:
     if gan is None and name not in GANS:
         raise CheckpointError(
-            f"{path}: expected one of {', '.join(GANS)}, got {name!r}; if it is a GAN of your own, name its file: gan"
+            f"{path}: expected one of {', '.join(GANS)}, got {name!r}; if it is a GAN of your own, name its file by --gan FILE.py"
         )
     page = gan if isinstance(gan, ModuleType) else gan_of(name if gan is None else gan)
     if name_of(page) != name:

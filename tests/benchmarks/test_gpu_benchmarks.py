@@ -208,6 +208,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("name", ["Cuda", "CudaTuned"])
 def test_steps_of_pytorch_on_a_gpu_are_those_on_the_host_in_float32(
     name: str, contenders: Any, monkeypatch: pytest.MonkeyPatch, one_thread: None

@@ -213,7 +213,7 @@ def test_batch_norm_looks_at_the_samples_as_the_gan_has_it_or_at_its_running_sta
     [
         ("mlp", ["--n", "0"], "n: expected at least 1, got 0"),
         ("mlp", ["--seed", "-1"], "seed: expected at least 0, got -1"),
-        ("mlp", ["--candidates", "3"], "candidates: expected at least n, 64, got 3"),
+        ("mlp", ["--candidates", "3"], "candidates: expected at least n, 25, got 3"),
         ("mlp", ["--output", "a.bmq"], "output: expected a .png, .jpg or .npz file or a folder, got a.bmq"),
         ("mlp", ["--output", "no/a.png"], "output: there is no folder for no/a.png"),
         ("mlp", ["--checkpoint", "7"], "there is no checkpoint of turn 7; there are 12, 18, 24"),
@@ -281,7 +281,7 @@ def test_a_damaged_checkpoint_is_passed_over_in_one_line_and_damaged_ones_alone_
     *older, newest = sorted((run / "checkpoints").iterdir())
     (newest / "G.safetensors").write_bytes(b"")
     done = _tell("sample", run, "--output", out)
-    assert (done.returncode, done.stdout) == (0, f"64 samples of mnist_mlp after 18 turns: {out}\n")
+    assert (done.returncode, done.stdout) == (0, f"25 samples of mnist_mlp after 18 turns: {out}\n")
     defect = "damaged: its size or SHA-256 is not what the manifest says"
     assert done.stderr == f"warning: checkpoint skipped: {newest}/G.safetensors: {defect}\n"
     for folder in older:
@@ -418,7 +418,7 @@ def test_a_run_of_a_gan_of_ones_own_says_that_its_file_is_wanted(
     assert _run("sample", tmp_path / "run", "--output", tmp_path / "a.npz") == 2
     assert re.fullmatch(
         r"error: \S+run.json: expected one of toy, mnist_mlp, mnist_conv, dcgan, got 'ring'; "
-        r"if it is a GAN of your own, name its file: gan\n",
+        r"if it is a GAN of your own, name its file by --gan FILE\.py\n",
         _err(capsys),
     )
     other = ring.rename(tmp_path / "circle.py")
@@ -428,13 +428,30 @@ def test_a_run_of_a_gan_of_ones_own_says_that_its_file_is_wanted(
     assert re.fullmatch(r"error: resume: the run in \S+ is of ring, not of circle\n", _err(capsys))
 
 
-def test_a_gan_that_is_not_called_as_its_file_is_refused(
-    ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_is_known_by_the_name_of_its_gans_file(ring: Path, tmp_path: Path) -> None:
+    other = ring.rename(tmp_path / "circle.py")  # its System says "ring"
+    assert _run("train", other, "--output", tmp_path / "run", "--stop-after", "2") == 0
+    assert _run("train", other, "--output", tmp_path / "run", "--resume") == 0
+    assert _run("sample", tmp_path / "run", "--gan", other, "--output", tmp_path / "a.npz") == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        ("a, b = 1, 2, 3", ValueError, "too many values to unpack"),
+        ("open('nowhere')", OSError, "nowhere"),
+        ("return None", TypeError, "turn 1: expected a dict of notes.*is a return missing"),
+    ],
+)
+def test_a_fault_in_ones_own_code_is_shown_with_its_place_and_the_folder_may_be_used_again(
+    fault: str, error: type[Exception], words: str, ring: Path, tmp_path: Path
 ) -> None:
-    other = ring.rename(tmp_path / "circle.py")
-    assert _run("train", other, "--output", tmp_path / "run") == 2
-    assert _err(capsys) == "error: name: expected 'circle', the name of its file, got 'ring'\n"
-    assert not (tmp_path / "run").exists()
+    text = ring.read_text()
+    ring.write_text(re.sub(r"( +)def turn\(.*\n", lambda m: f"{m[0]}{m[1]}    {fault}\n", text))
+    with pytest.raises(error, match=words):
+        _run("train", ring, "--output", tmp_path / "run")
+    ring.write_text(text)
+    assert _run("train", ring, "--output", tmp_path / "run", "--stop-after", "1") == 0
 
 
 def test_help_of_a_gan_of_ones_own_tells_its_story_and_shows_its_options(

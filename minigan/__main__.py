@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments[:1] != ["train"] or arguments[1:2] in ([], ["-h"], ["--help"]):
+        if arguments[:1] != ["train"] or not arguments[1:] or arguments[1].startswith("-"):
             command = tyro.cli(Train | Sample | Inspect | Convert, prog="python -m minigan", args=arguments)
             with warnings_in_one_line():
                 return COMMANDS[type(command)](command)

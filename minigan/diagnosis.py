@@ -1,7 +1,7 @@
 """Where numbers stop being finite: asked only after a loss came out as NaN or infinite, so it may take its time.
 
 The same loss is called once more, with players who are watched: every layer's parameters and output are looked at on
-the way. D is handed G's samples and not G, so which player made an array is remembered as long as the array lives.
+the way. D is handed G's samples and not G, so of the last few arrays it is remembered which player made them.
 
 A player is anything with a network, its params and a `watch`; game.py has them, and nothing here imports it.
 """
@@ -47,8 +47,11 @@ def remember(y: Any, player: Any, network: Any, path: str, x: Any) -> None:
     if type(y).__weakrefoffset__ and all(y is not part for part in _parts(x)):  # else it would keep itself alive
         key = id(y)
         _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
+        if len(_made) > REMEMBERED:  # what x is made of would be kept as well, and what that is made of
+            _made.pop(next(iter(_made)), None)
 
 
+REMEMBERED = 16
 _made: dict[int, tuple[Any, Any, Any, str, Any]] = {}
 
 

@@ -218,6 +218,8 @@ class Turn(Mapping[str, float]):
             except DivergedError as error:
                 error.turn = self.number
                 raise
+            except (TypeError, ValueError):
+                raise TypeError(f"note {name!r}: expected a number or an array, got {note!r:.100}") from None
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -300,7 +302,8 @@ class DivergedError(ArithmeticError):
     def __str__(self) -> str:
         turn = "" if self.turn is None else f"turn {self.turn}: "
         advice = "look at the data" if self.where.endswith("which came in") else "try a lower rate"
-        return f"{turn}{self.player} cannot move, {self.note} is {self.value}; not finite from here on: {self.where}; {advice}"
+        happened = f"{turn}{self.player} cannot move, {self.note} is {self.value}"
+        return f"{happened}; not finite from here on: {self.where}; {advice}"
 
 
 class _Unread:

@@ -58,7 +58,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, copied."""
         state = {name: getattr(self, name) for name in self.vectors}
-        return {name: a.copy() for name, a in state.items() if a is not None}
+        return {"lr": self.lr, **{name: a.copy() for name, a in state.items() if a is not None}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the state of another run of the same size, from any device."""
@@ -66,6 +66,7 @@ class Optimizer:
         for name, a in vectors.items():
             if a is not None and a.shape != flat.shape:
                 raise ValueError(f"state {name!r}: expected {flat.size} numbers as in params, got {a.size}")
+        self.lr = float(state.get("lr", self.lr))  # earlier versions did not save it
         for name, a in vectors.items():
             setattr(self, name, None if a is None else to_device_of(flat, a).astype(flat.dtype))
 

@@ -66,6 +66,11 @@ def save(directory: str | os.PathLike[str], state: State, score: float | None = 
     _put(directory, contents)
 
 
+def check_state(state: State) -> None:
+    """Raise TypeError or ValueError, by its place in the state, for what could not be stored; nothing is written."""
+    _contents(state, None)
+
+
 def load(directory: str | os.PathLike[str]) -> State:
     """Read a checkpoint after checking every byte of it.
 

@@ -49,6 +49,9 @@ def gan_of(name: str | Path) -> ModuleType:
         raise ValueError(f"gan: expected one of {', '.join(GANS)}, or a .py file, got {str(name)!r}")
     if not path.is_file():
         raise ValueError(f"gan: there is no file {path}")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # as `python FILE.py` has it: the file may import what lies beside it
+        sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(f"own_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -26,6 +26,8 @@ from minigan.optimizers import Adam, MovingAverage
 class Options:
     """What every GAN has."""
 
+    preset: str = "default"
+    """where all other options start"""
     batch: int = 64
     """samples in a batch"""
     epochs: int = 200
@@ -122,6 +124,6 @@ def plain(options: Any) -> dict[str, Any]:
     def as_plain(value: Any) -> Any:
         if isinstance(value, Path):
             return str(value)
-        return list(value) if isinstance(value, tuple) else value
+        return [as_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
     return {field.name: as_plain(getattr(options, field.name)) for field in dataclasses.fields(options)}

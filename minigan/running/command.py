@@ -24,7 +24,7 @@ from minigan.devices import DeviceError
 from minigan.files.checkpoint import Checkpoints
 from minigan.files.weights import CheckpointError
 from minigan.game import DivergedError
-from minigan.gans import GANS, name_of
+from minigan.gans import GANS, System, name_of
 from minigan.gans.options import Options
 from minigan.running.folder import Folder, options_from, read_about
 from minigan.running.loop import NotFiniteError, Summary, train
@@ -60,10 +60,13 @@ def main(module: ModuleType, arguments: list[str], description: str | None, prog
         Folder(command.run.output).check(command.run.resume)
         with warnings_in_one_line():
             try:
+                getattr(command.system, "check", lambda: None)()
                 system = module.build(command.system)
             except MemoryError as error:
                 print(error_line(error), file=sys.stderr)
                 return 2
+            if not isinstance(system, System):
+                raise TypeError(f"build: expected a System, got {type(system).__name__}; is a return missing?")
             system = system._replace(name=name_of(module))  # a run is resumed with the file it is of
             summary = train(system, command.run)
     except (ValueError, OSError, DeviceError) as error:
@@ -116,13 +119,15 @@ def read_command(module: ModuleType, arguments: list[str], description: str | No
         ValueError: if there is no run to resume, or it is of another system.
     """
     name, kind = name_of(module), getattr(module, "Options", Options)
-    presets = getattr(module, "PRESETS", {"default": kind()})
+    presets = {"default": kind(), **getattr(module, "PRESETS", {})}
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="default")
     first.add_argument("--output", type=Path, default=Path("runs") / name)
     first.add_argument("--resume", action="store_true")
     given = first.parse_known_args(arguments)[0]
-    start, run = presets.get(given.preset, presets["default"]), Run()
+    if given.preset not in presets:
+        raise ValueError(f"preset: expected one of {', '.join(presets)}, got {given.preset!r}")
+    start, run = presets[given.preset], Run()
     if given.resume and not {"-h", "--help"} & set(arguments):
         folder = Folder(given.output)
         folder.check(resume=True)

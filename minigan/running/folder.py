@@ -13,11 +13,12 @@ A run is known by its run.json; everything else may be missing.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
+
+from typeguard import TypeCheckError, check_type
 
 from minigan.files.weights import CheckpointError, read_file, replace_file
 
@@ -106,15 +107,20 @@ def options_from(kind: type, saved: dict[str, Any]) -> Any:
     unknown = sorted(saved.keys() - hints.keys())
     if unknown:
         raise ValueError(f"run.json: unknown options {', '.join(unknown)}")
-    options = kind(**{name: _as_hinted(value, str(hints[name])) for name, value in saved.items()})
-    for field in dataclasses.fields(options):
-        default, value = field.default, getattr(options, field.name)
-        if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
-            raise ValueError(f"run.json: {field.name}: expected a value like {default!r}, got {value!r}")
-    return options
+    values = {name: _as_hinted(value, hints[name]) for name, value in saved.items()}
+    for name, value in values.items():
+        try:
+            check_type(value, hints[name])
+        except TypeCheckError:
+            expected = getattr(hints[name], "__name__", str(hints[name]))
+            raise ValueError(f"run.json: {name}: expected {expected}, got {value!r}") from None
+    return kind(**values)
 
 
-def _as_hinted(value: Any, hint: str) -> Any:
-    if isinstance(value, str) and "Path" in hint:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+def _as_hinted(value: Any, hint: Any) -> Any:
+    """What JSON made of an option, as it was: a path for a string, a tuple for a list."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if isinstance(value, list):
+        items = [_as_hinted(item, inner[0] if inner else Any) for item in value]
+        return items if list in (hint, origin) else tuple(items)
+    return Path(value) if isinstance(value, str) and Path in (hint, *inner) else value

@@ -29,7 +29,7 @@ from minigan.running.machine import changed, machine
 from minigan.running.options import Run
 from minigan.running.pictures import Sheets, draw_the_end
 from minigan.running.records import Log, notes_line, one_line, record_of, rounded
-from minigan.running.state import Progress, check_memory, first_not_finite, restore, state_of
+from minigan.running.state import Progress, check_system, first_not_finite, restore, state_of
 
 
 class NotFiniteError(ArithmeticError):
@@ -92,7 +92,7 @@ class Training:
 
     def __init__(self, system: System, run: Run) -> None:
         run.check()
-        check_memory(system)
+        check_system(system)
         if run.best is not None and run.best not in system.scores:
             raise ValueError(f"best: expected one of {', '.join(system.scores) or 'no scores'}, got {run.best!r}")
         if run.tensorboard:

@@ -29,7 +29,7 @@ def record_of(turn: Turn, epoch: int | None) -> dict[str, Any]:
     place = {"turn": turn.number}
     if epoch:
         place |= {"epoch": (turn.number - 1) // epoch + 1, "batch": (turn.number - 1) % epoch + 1}
-    return place | {name: rounded(x) for name, x in turn.items()}
+    return {**place, **{name: rounded(x) for name, x in turn.items()}, **place}
 
 
 def rounded(x: float) -> Any:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigan.arrays import to_host
-from minigan.files.checkpoint import NAME, State, first_non_finite
+from minigan.files.checkpoint import State, check_state, first_non_finite
 from minigan.gans.options import plain
 from minigan.gans.system import System
+from minigan.optimizers import MovingAverage
 
 
 class Progress(NamedTuple):
@@ -20,12 +20,11 @@ class Progress(NamedTuple):
     log: int = 0
 
 
-def check_memory(system: System) -> None:
-    """Refuse a system that a checkpoint could not hold, before any work: ValueError or TypeError, naming the entry."""
+def check_system(system: System) -> None:
+    """Refuse, before any work, a system that a checkpoint could not hold: ValueError or TypeError, naming the entry."""
     taken = {"about", "progress", *system.players, *(f"{name}_optimizer" for name in system.players)}
+    numbers = [player.params for player in system.players.values()]
     for name, item in system.memory.items():
-        if not re.fullmatch(NAME, name):
-            raise ValueError(f"memory: expected a name made of letters, digits, '_', '-' and '.', got {name!r}")
         if name in taken:
             raise ValueError(f"memory: {name!r} is the name of another entry of a checkpoint; choose another")
         if not isinstance(item, np.random.Generator) and not hasattr(item, "load_state_dict"):
@@ -33,13 +32,30 @@ def check_memory(system: System) -> None:
                 f"memory: expected {name!r} to have state_dict() and load_state_dict(state), or to be a "
                 f"numpy.random.Generator, got {type(item).__name__}"
             )
+        if isinstance(item, MovingAverage) and all(item.source is not params for params in numbers):
+            raise ValueError(f"memory: {name!r} is an average, and follows the numbers of no player")
+    state = state_of(system, Progress())
+    try:
+        check_state(state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"memory: {error}") from error
+    where = first_not_finite(system, state)
+    if where:
+        raise ValueError(f"memory: expected finite numbers to start from; those of {where} are not")
 
 
 def state_of(system: System, progress: Progress) -> State:
     """Everything that the rest of the run depends on, as live arrays and plain data; no word of the device."""
     options = plain(system.options)
     options.pop("device", None)
-    state: State = {"progress": progress._asdict(), "about": {"system": system.name, "options": options}}
+    averages = {
+        who: entry
+        for who, average in system.averages().items()
+        for entry, item in system.memory.items()
+        if item is average
+    }
+    about = {"system": system.name, "options": options, "averages": averages}
+    state: State = {"progress": progress._asdict(), "about": about}
     for name, player in system.players.items():
         state[name], state[f"{name}_optimizer"] = player.params, player.optimizer.state_dict()
     for name, item in system.memory.items():

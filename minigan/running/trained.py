@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
     name, options: the GAN's.
     turn: at which it was saved.
-    players: name -> Player, those whose numbers are known; G has its moving average if the run has one.
+    players: name -> Player, those whose numbers are known, or the moving averages that follow them.
     sampling: how samples are drawn and looked at.
     """
 
@@ -95,9 +95,7 @@ def open_run(
             whole = ", and those that there are are damaged" if checkpoints.steps() and which == "latest" else ""
             raise CheckpointError(f"{place.checkpoints}: there is no {which} checkpoint{whole}")
         turn, state = saved
-    if average and isinstance(state.get("average"), dict):
-        state["G"] = state["average"].get("params")
-    return _trained(place.checkpoints, page, about["options"], turn, state, device, None)
+    return _trained(place.checkpoints, page, about["options"], turn, state, device, None, average)
 
 
 def open_weights(
@@ -122,7 +120,8 @@ def open_weights(
 def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleType:
     if gan is None and name not in GANS:
         raise CheckpointError(
-            f"{path}: expected one of {', '.join(GANS)}, got {name!r}; if it is a GAN of your own, name its file by --gan FILE.py"
+            f"{path}: expected one of {', '.join(GANS)}, got {name!r}; "
+            "if it is a GAN of your own, name its file by --gan FILE.py"
         )
     page = gan if isinstance(gan, ModuleType) else gan_of(name if gan is None else gan)
     if name_of(page) != name:
@@ -131,9 +130,16 @@ def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleT
 
 
 def _trained(
-    path: Path, page: ModuleType, plain: Any, turn: int, state: Any, device: Device, names: list[str] | None
+    path: Path,
+    page: ModuleType,
+    plain: Any,
+    turn: int,
+    state: Any,
+    device: Device,
+    names: list[str] | None,
+    average: bool = False,
 ) -> Trained:
-    """Players of these names, or all that the page has, with the numbers of the state."""
+    """Players of these names, or all that the page has, with the numbers of the state or their averages."""
     try:
         kind = getattr(page, "Options", Options)
         known = {"device": device} if "device" in kind.__dataclass_fields__ else {}
@@ -145,8 +151,11 @@ def _trained(
         else:
             system = page.build(options)
             look, players = system.sampling, {name: system.players[name] for name in names or system.players}
+        averages = {}
+        if average:  # earlier versions did not say whom an average follows
+            averages = state["about"].get("averages", {"G": "average"} if "average" in state else {})
         for name, player in players.items():
-            player.params.load_state_dict(state[name])
+            player.params.load_state_dict(state[averages[name]]["params"] if name in averages else state[name])
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: does not hold the networks of {name_of(page)}: {error.args[0]}") from error
     return Trained(name_of(page), options, turn, players, look)

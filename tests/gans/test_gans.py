@@ -329,7 +329,7 @@ def test_images_that_cannot_be_found_are_refused_by_the_options_name(data: str, 
     "change", [{"batch": "8"}, {"widths": 7}, {"d_lr": [1e-3]}, {"data_dir": 1}, {"average": None}]
 )
 def test_options_of_another_type_are_refused_by_name(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected a value like .*, got "):
+    with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected .*, got "):
         options_from(GANS["mnist_mlp"].Options, change)
 
 

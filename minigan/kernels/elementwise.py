@@ -30,6 +30,9 @@ _SMALL = 1 << 12  # numbers: up to here a call costs more than its arithmetic
 _CHUNK = 1 << 18  # numbers; of fewer, two threads spend much of their time waiting for each other between calls
 
 
+_ZERO, _ONE = ({c: np.array(value, c) for c in "efdg"} for value in (0, 1))  # a small layer takes numbers more slowly
+
+
 class Activation(NamedTuple):
     """An activation: forward(x, out) -> out, backward(dy, y, out) -> out, or a new array where out is None."""
 
@@ -111,14 +114,14 @@ def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None, 
 
 
 def _elu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    negative = np.minimum(x, 0.0)
+    negative = np.minimum(x, _ZERO[x.dtype.char])
     np.expm1(negative, out=negative)
     return np.maximum(x, negative, out=out)
 
 
 def _elu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    slope = np.minimum(y, 0.0, out=out)
-    slope += 1.0
+    slope = np.minimum(y, _ZERO[y.dtype.char], out=out)
+    slope += _ONE[y.dtype.char]
     slope *= dy
     return slope
 
@@ -127,13 +130,13 @@ def _sigmoid(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     np.negative(x, out=out)
     with np.errstate(over="ignore"):  # 1 / inf = 0 is right
         np.exp(out, out=out)
-    out += 1.0
+    out += _ONE[x.dtype.char]
     return np.reciprocal(out, out=out)
 
 
 def _sigmoid_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     if out is None:
-        slope = 1.0 - y
+        slope = _ONE[y.dtype.char] - y
         slope *= y
     else:  # the same, rounded otherwise
         slope = np.multiply(y, y, out=out)

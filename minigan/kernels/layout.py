@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.pool import cut, for_each, get_num_threads
 from minigan.kernels.scratch import empty
 
 _PARALLEL = 1 << 16  # elements: below, one thread copies faster than two wake up
@@ -25,17 +25,11 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     if inside.flags.c_contiguous:
         return inside
     copy = empty(inside.shape, inside.dtype)
-    if x.size < _PARALLEL:
-        copy[...] = inside
-    else:
-        N = len(x)
-        n_tiles = min(N, 2 * get_num_threads())
 
-        def body(tile: int) -> None:
-            n = slice(tile * N // n_tiles, (tile + 1) * N // n_tiles)
-            copy[n] = inside[n]
+    def body(n: slice) -> None:
+        copy[n] = inside[n]
 
-        parallel_for(n_tiles, body)
+    for_each(cut(len(x), 1 if x.size < _PARALLEL else min(len(x), 2 * get_num_threads())), body)
     return copy
 
 

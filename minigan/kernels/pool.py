@@ -18,14 +18,16 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from queue import SimpleQueue
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import LibController, ThreadpoolController
 
+Part = TypeVar("Part")
 _BUFFER = 1024  # numbers; fewer are slower for runs of less than 100
 
 
@@ -53,6 +55,16 @@ def parallel_for(n_tiles: int, body: Callable[[int], object]) -> None:
         job.done.acquire()
         if job.error is not None:
             raise job.error
+
+
+def for_each(parts: Sequence[Part], body: Callable[[Part], object]) -> None:
+    """body(part) for every part, as parallel_for."""
+    parallel_for(len(parts), lambda i: body(parts[i]))
+
+
+def cut(n: int, n_parts: int) -> list[slice]:
+    """n things cut into parts that are as even as they come."""
+    return [slice(i * n // n_parts, (i + 1) * n // n_parts) for i in range(n_parts)]
 
 
 def set_num_threads(n: int) -> None:

@@ -34,7 +34,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigan.kernels.layout import add_to_rows, channels_first, channels_last
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import cut, parallel_for
 from minigan.kernels.pooling import bordered
 from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import constant, constant_like, empty, scratch
@@ -47,12 +47,7 @@ _GRAD_ROWS = 192  # rows of one product in the weight gradient, of those that ar
 _VECTOR = 16  # numbers
 
 
-def takes(
-    x_shape: Sequence[int],
-    weight_shape: Sequence[int],
-    window: Window,
-    slope: float,
-) -> bool:
+def takes(x_shape: Sequence[int], weight_shape: Sequence[int], window: Window, slope: float) -> bool:
     """Whether there is a kernel for this, and it is faster than a convolution and a pooling one after the other."""
     _, C, kh, kw = weight_shape
     return (
@@ -64,11 +59,7 @@ def takes(
 
 
 def conv2d_max_pool2d(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    padding: Pair = (0, 0),
-    slope: float = 1.0,
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, padding: Pair = (0, 0), slope: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(N, C, H, W) by (O, C, kh, kw) -> y (N, O, OH, OW), OH = (H + 2p - kh + 1) // 2, and the bits for `gradients`.
 
@@ -303,4 +294,4 @@ def _output_size(input_size: Sequence[int], kernel_size: Pair, padding: Pair) ->
 def _tiles(N: int, size: int) -> list[slice]:
     """Tiles of whole images, size numbers of y each; an even number of them, for two threads."""
     n_tiles = min(2 * max(-(-N * size // (2 * _TILE)), 1), N)
-    return [slice(N * i // n_tiles, N * (i + 1) // n_tiles) for i in range(n_tiles)]
+    return cut(N, n_tiles)

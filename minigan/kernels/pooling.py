@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigan.kernels.layout import channels_first, channels_last
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import cut, for_each
 from minigan.kernels.scratch import empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
@@ -47,8 +47,8 @@ def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_siz
             grad[...] = 0
         top, left = y[n], dy[n]
         share, rest = scratch("share", top.shape, x.dtype), scratch("left", top.shape, x.dtype)
-        for ky, kx in np.ndindex(kh, kw):
-            tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
+        for ky, kx, (lines, columns) in window.slices((kh, kw), (OH, OW)):
+            tap = slice(None), lines, columns
             if (ky, kx) == (kh - 1, kw - 1):
                 share = left  # the last takes what is left
             else:
@@ -99,12 +99,7 @@ def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, win
 
 
 def _pool(
-    x: np.ndarray,
-    kernel_size: Pair,
-    window: Window,
-    combine: np.ufunc,
-    border: float,
-    scale: float | None = None,
+    x: np.ndarray, kernel_size: Pair, window: Window, combine: np.ufunc, border: float, scale: float | None = None
 ) -> np.ndarray:
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     N, C, H, W = x.shape
@@ -147,4 +142,4 @@ def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:
     """Tiles of whole images; two at least, for two threads."""
     N = len(x)
     n = max(1, min(_TILE // max(1, x[:1].size), N if x.size < _ALONE else -(-N // 2)))
-    parallel_for(-(-N // n), lambda i: body(slice(i * n, min((i + 1) * n, N))))
+    for_each(cut(N, -(-N // n)), body)

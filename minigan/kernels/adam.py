@@ -16,7 +16,7 @@ from itertools import accumulate
 import numpy as np
 
 from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import Array, scratch
 
 _CHUNK = 1 << 16  # elements
 _SHARED_CHUNK = 1 << 18  # where threads share the work: between two calls they wait for each other at Python's lock
@@ -24,14 +24,7 @@ _PARALLEL = 1 << 20  # below, a network may be left to BLAS's own threads, besid
 
 
 def adam_step(
-    p: np.ndarray,
-    pieces: Sequence[np.ndarray],
-    M: np.ndarray,
-    V: np.ndarray,
-    b1: float,
-    b2: float,
-    e: float,
-    rate: float,
+    p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: float, e: float, rate: float
 ) -> None:
     """Move the vector p, and its moments M and V, in place. The pieces, end to end, are g."""
     if len(p) <= _CHUNK:
@@ -57,17 +50,7 @@ def adam_step(
             body(i)
 
 
-def _move(
-    p: np.ndarray,
-    g: np.ndarray,
-    M: np.ndarray,
-    V: np.ndarray,
-    s: np.ndarray,
-    b1: float,
-    b2: float,
-    e: float,
-    rate: float,
-) -> None:
+def _move(p: Array, g: Array, M: Array, V: Array, s: Array, b1: float, b2: float, e: float, rate: float) -> None:
     """s comes as g^2 and is overwritten."""
     M *= b1
     M += g
@@ -80,7 +63,7 @@ def _move(
     p -= s
 
 
-def _between(vectors: Sequence[np.ndarray], ends: Sequence[int], start: int, stop: int) -> np.ndarray:
+def _between(vectors: Sequence[Array], ends: Sequence[int], start: int, stop: int) -> Array:
     """Numbers start ... stop - 1 of the vectors laid end to end: a view if they are all in one, else in scratch."""
     k = bisect_right(ends, start)
     origin = ends[k] - len(vectors[k])

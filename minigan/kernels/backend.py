@@ -21,6 +21,7 @@ from minigan.faster import stand_in, surrounds
 from minigan.kernels import adam, convolution, dense, elementwise, normalization, pooling
 from minigan.kernels.elementwise import Activation
 from minigan.kernels.pool import SingleThreadedBLAS
+from minigan.kernels.scratch import Array
 from minigan.kernels.weights import standing_still
 from minigan.optimizers import adam_step
 from minigan.primitives.convolution import (
@@ -40,7 +41,6 @@ from minigan.primitives.linear import check_linear, linear
 from minigan.primitives.normalization import batch_norm, check_batch_norm, record
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, pooled_places, share_out
 
-Array = np.ndarray
 Answer = Any  # y and the way back, or NotImplemented
 
 WITH_ACTIVATION: dict[Callable[..., Any], Callable[..., Answer]] = {}

@@ -21,7 +21,7 @@ from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
 from minigan.kernels.pool import cut, for_each, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.kernels.weights import once
 from minigan.primitives.convolution import Pair, Window
 
@@ -36,12 +36,8 @@ _FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large mat
 
 
 def conv2d(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    window: Window = _WINDOW,
-    activation: Activation | None = None,
-) -> np.ndarray:
+    x: Array, weight: Array, bias: Array | None = None, window: Window = _WINDOW, activation: Activation | None = None
+) -> Array:
     """(N, C, H, W) by (O, C, kh, kw) -> (N, O, OH, OW), then bias and activation."""
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
     OH, OW = window.places((H, W), (kh, kw))
@@ -65,13 +61,13 @@ def conv2d(
 
 
 def conv2d_input_grad(
-    dy: np.ndarray,
-    weight: np.ndarray,
+    dy: Array,
+    weight: Array,
     input_size: Pair,
     window: Window = _WINDOW,
-    bias: np.ndarray | None = None,
+    bias: Array | None = None,
     activation: Activation | None = None,
-) -> np.ndarray:
+) -> Array:
     """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = input_size, then bias and activation.
 
     As conv_transpose2d's forward, O are its input channels and C its output channels.
@@ -99,7 +95,7 @@ def conv2d_input_grad(
     return channels_first(dx)
 
 
-def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, kernel_size: Pair, window: Window = _WINDOW) -> np.ndarray:
+def conv2d_weight_grad(x: Array, dy: Array, kernel_size: Pair, window: Window = _WINDOW) -> Array:
     """(N, C, H, W) and (N, O, OH, OW) -> (O, C, kh, kw)."""
     (N, C, H, W), (_, O, _, _) = x.shape, dy.shape
     x, dy = channels_last(x), channels_last(dy)
@@ -114,7 +110,7 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, kernel_size: Pair, window:
     return channels_first(dw)
 
 
-def _patches_times_gradient(x: np.ndarray, dy: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def _patches_times_gradient(x: Array, dy: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, H, W, C) and (N, OH, OW, O) -> (O, kh, kw, C), strip by strip of the batch."""
     (N, OH, OW, O), C, (kh, kw) = dy.shape, x.shape[3], kernel_size
     vertical, horizontal = _forward_axes((kh, kw), window)
@@ -147,7 +143,7 @@ def _patches_times_gradient(x: np.ndarray, dy: np.ndarray, kernel_size: Pair, wi
     return dw.reshape(O, kh, kw, C)
 
 
-def _forward_weight(weight: np.ndarray) -> np.ndarray:
+def _forward_weight(weight: Array) -> Array:
     """The matrix (kh*kw*C, O) of weight (O, C, kh, kw), in panels."""
     return panels(channels_last(weight).reshape(len(weight), -1).T)
 

@@ -22,14 +22,14 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import cut, for_each, get_num_threads
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import Array, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _GATHER_ROWS = 512  # rows (n, oy) of one product
 _VECTOR = 16  # numbers
 
 
-def interleave_phases(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window, finish: Finish) -> None:
+def interleave_phases(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Convolutions of stride 1, one for each phase of dx."""
     _, kh, kw, C = w.shape
     (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, window
@@ -63,7 +63,7 @@ def interleave_phases(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Win
     for_each(tiles(N, vertical[0].pixels, horizontal[0].pixels, max(K, 1), dy.itemsize), body)
 
 
-def gather_columns(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window, finish: Finish) -> None:
+def gather_columns(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Columns of dx are gathered, rows scattered; horizontally without dilation.
 
         shares[n,oy,ix,ky,c] = sum over kx, o   dy[n,oy,ox,o] w[o,ky,kx,c]        ix = ox*s - p + kx
@@ -104,7 +104,7 @@ def gather_columns(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window
     for_each(cut(N, n_tiles), body)
 
 
-def scatter_planes(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window, finish: Finish) -> None:
+def scatter_planes(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Each tap's share of dx as planes (C, n, OH, OW), all by one product, added where the tap points."""
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
     ph, pw = window.padding
@@ -126,7 +126,7 @@ def scatter_planes(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window
     for_each(cut(N, n_tiles), body)
 
 
-def overlap_blocks(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window, finish: Finish) -> None:
+def overlap_blocks(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """A pixel of dy reaches blocks of s*s pixels of dx: two each way if the kernel is at most 2s wide.
 
     With iy + p = s*b + f and ky = s*a + f, where b counts blocks and f the pixels in one,
@@ -166,7 +166,7 @@ def overlap_blocks(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window
     for_each(cut(N, n_tiles), body)
 
 
-def spread_pixel(dy: np.ndarray, w: np.ndarray, dx: np.ndarray, window: Window, finish: Finish) -> None:
+def spread_pixel(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """dy has one pixel and the kernel covers the image: dx is one product, cut into blocks of pixels."""
     (N, H, W, C), O = dx.shape, len(w)
 

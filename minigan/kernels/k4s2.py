@@ -36,7 +36,7 @@ from numpy.lib.stride_tricks import as_strided
 from minigan.kernels.elementwise import Finish
 from minigan.kernels.pool import cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
@@ -67,7 +67,7 @@ def fills_blocks(input_size: Pair) -> bool:
     return (OH + OH % 2) * (OW + OW % 2) <= _PADDED * OH * OW
 
 
-def forward_weight(weight: np.ndarray) -> np.ndarray:
+def forward_weight(weight: Array) -> Array:
     """U (3, 3, 4C, O) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
     O, C, _, _ = weight.shape
     width = panel_width(O)
@@ -78,7 +78,7 @@ def forward_weight(weight: np.ndarray) -> np.ndarray:
     return U.reshape(3, 3, O // width, 4 * C, width)
 
 
-def backward_weight(weight: np.ndarray) -> np.ndarray:
+def backward_weight(weight: Array) -> Array:
     """U^T (3, 3, O, 4C) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
     O, C, _, _ = weight.shape
     width = panel_width(4 * C)
@@ -93,7 +93,7 @@ def backward_weight(weight: np.ndarray) -> np.ndarray:
     return U.reshape(3, 3, 4 * C // width, O, width)
 
 
-def _transform_weight(phases: np.ndarray, U: np.ndarray) -> None:
+def _transform_weight(phases: Array, U: Array) -> None:
     """U (3, 3, ...) of phases (a, b, ...), both with the same axes behind."""
     axis = int(np.argmax(U.shape[2:])) + 2
 
@@ -107,7 +107,7 @@ def _transform_weight(phases: np.ndarray, U: np.ndarray) -> None:
     for_each([slice(i, i + 16) for i in range(0, U.shape[axis], 16)], body)
 
 
-def conv2d(x: np.ndarray, U: np.ndarray, y: np.ndarray, finish: Finish) -> None:
+def conv2d(x: Array, U: Array, y: Array, finish: Finish) -> None:
     """(N, 2 OH, 2 OW, C) -> y (N, OH, OW, O), finished; U is forward_weight's."""
     (N, OH, OW, O), C = y.shape, x.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
@@ -131,7 +131,7 @@ def conv2d(x: np.ndarray, U: np.ndarray, y: np.ndarray, finish: Finish) -> None:
     for_each(_image_tiles(N, TH * TW), body)
 
 
-def conv2d_input_grad(dy: np.ndarray, U: np.ndarray, dx: np.ndarray, finish: Finish) -> None:
+def conv2d_input_grad(dy: Array, U: Array, dx: Array, finish: Finish) -> None:
     """(N, OH, OW, O) -> dx (N, 2 OH, 2 OW, C), finished: conv_transpose2d's forward. U is backward_weight's."""
     (N, OH, OW, O), C = dy.shape, dx.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
@@ -152,7 +152,7 @@ def conv2d_input_grad(dy: np.ndarray, U: np.ndarray, dx: np.ndarray, finish: Fin
     for_each(_image_tiles(N, TH * TW), body)
 
 
-def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+def conv2d_weight_grad(x: Array, dy: Array) -> Array:
     """(N, 2 OH, 2 OW, C) and (N, OH, OW, O) -> (O, 4, 4, C).
 
     Round by round over the batch: transform some images, then add each component's product to its sum. A sum
@@ -178,7 +178,7 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     return dw
 
 
-def _add_products(x: np.ndarray, dy: np.ndarray, sums: np.ndarray) -> None:
+def _add_products(x: Array, dy: Array, sums: Array) -> None:
     """sums[i,j] += E[i,j]^T @ V[i,j] over these images."""
     (N, OH, OW, O), C = dy.shape, x.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
@@ -201,7 +201,7 @@ def _add_products(x: np.ndarray, dy: np.ndarray, sums: np.ndarray) -> None:
     parallel_for(9, add_products)
 
 
-def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
+def _transform_pixels(x: Array, V: Array) -> None:
     """V (3, 3, n, TH, TW, 4C) of whole images x (n, H, W, C)."""
     (_, _, n, TH, TW, _), (_, H, W, C) = V.shape, x.shape
     padded = scratch("image with border", (n, 4 * TH + 2, 4 * TW + 2, C), x.dtype)
@@ -222,7 +222,7 @@ def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
     blocks[1] = c1
 
 
-def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
+def _gather_pixels(V: Array, dx: Array) -> None:
     """The transposed map: V (3, 3, n, TH, TW, 4C), spoilt here -> contiguous dx (n, 4 TH, 4 TW, C)."""
     (_, _, n, TH, TW, _), C = V.shape, dx.shape[3]
     v0, v1, v2 = V.reshape(3, 3, n, TH, TW, 2, 2 * C).swapaxes(0, 1)
@@ -243,19 +243,19 @@ def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
     block[:, -1, 3] = r2[:, -1, 0]
 
 
-def _columns(rows: np.ndarray) -> np.ndarray:
+def _columns(rows: Array) -> Array:
     """(3, n, TH, r, (u, a, r'), c) -> (3, n, TH, (u, a), r, (r', c))"""
     _, n, TH, _, W, C = rows.shape
     return rows.reshape(3, n, TH, 2, W // 2, 2 * C).swapaxes(3, 4)
 
 
-def _with_next(x: np.ndarray, axis: int) -> np.ndarray:
+def _with_next(x: Array, axis: int) -> Array:
     """x without the last and x without the first along an axis, as one view (2, ...)."""
     shape = (2, *x.shape[:axis], x.shape[axis] - 1, *x.shape[axis + 1 :])
     return as_strided(x, shape, (x.strides[axis], *x.strides), writeable=False)
 
 
-def _transform_outputs(dy: np.ndarray, E: np.ndarray) -> None:
+def _transform_outputs(dy: Array, E: Array) -> None:
     """E (3, 3, n, TH, TW, O) of whole images dy (n, OH, OW, O)."""
     _, _, n, TH, TW, O = E.shape
     _, OH, OW, _ = dy.shape

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from minigan.kernels.pool import cut, for_each, get_num_threads
-from minigan.kernels.scratch import empty
+from minigan.kernels.scratch import Array, empty
 
 _PARALLEL = 1 << 16  # elements: below, one thread copies faster than two wake up
 _WIDTH = 1024
 
 
-def channels_last(x: np.ndarray) -> np.ndarray:
+def channels_last(x: Array) -> Array:
     """(N, C, H, W) -> (N, H, W, C), C-contiguous; copied only where the memory is not already so."""
     inside = x.transpose(0, 2, 3, 1)
     if inside.flags.c_contiguous:
@@ -33,18 +31,18 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     return copy
 
 
-def channels_first(x: np.ndarray) -> np.ndarray:
+def channels_first(x: Array) -> Array:
     """(N, H, W, C) -> its (N, C, H, W) view."""
     return x.transpose(0, 3, 1, 2)
 
 
-def add_to_rows(x: np.ndarray, b: np.ndarray) -> None:
+def add_to_rows(x: Array, b: Array) -> None:
     """x[row, c] += b[c] in place, for contiguous x (rows, C)."""
     wide, b = widened(x, b)
     wide += b
 
 
-def widened(x: np.ndarray, *vectors: np.ndarray) -> tuple[np.ndarray, ...]:
+def widened(x: Array, *vectors: Array) -> tuple[Array, ...]:
     """Contiguous x (rows, C) and vectors (C,) -> x (rows/g, g*C) and the vectors repeated g times.
 
     numpy works row by row and a row costs it about as much as fifty numbers, so g rows are laid end to end.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.kernels.pool import get_num_threads
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import Array, scratch
 
 _TILE_BYTES = 1 << 22  # more than the second-level cache holds: between two calls threads wait for each other
 _LONG_RUN = 12  # numbers: then the strides of shorter runs across the image cost more
@@ -64,7 +64,7 @@ def bands(n0: int, n1: int, OH: int, OW: int, rows: int) -> list[Tile]:
     return [Tile(n, n + 1, q0, q1) for n in range(n0, n1) for q0, q1 in pairwise(cuts)]
 
 
-def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis) -> np.ndarray:
+def patches(x: Array, tile: Tile, OW: int, vertical: Axis, horizontal: Axis) -> Array:
     """The tile's columns (n * rows * OW, taps * taps * C) of x (N, H, W, C), as a matrix that BLAS accepts.
 
     It may be a view of x, or live in this thread's scratch until the next call.
@@ -105,7 +105,7 @@ def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis
     return columns.reshape(K, rows).T
 
 
-def _window(x: np.ndarray, n0: int, n1: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+def _window(x: Array, n0: int, n1: int, top: int, bottom: int, left: int, right: int) -> Array:
     """x[n0:n1, top:bottom, left:right], zero outside of x."""
     _, H, W, C = x.shape
     window = scratch("window", (n1 - n0, bottom - top, right - left, C), x.dtype)

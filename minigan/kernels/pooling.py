@@ -20,19 +20,19 @@ import numpy as np
 
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import cut, for_each
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _TILE = 1 << 20  # elements
 _ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 
-def max_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def max_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, C, H, W) -> (N, C, OH, OW)."""
     return _pool(x, kernel_size, window, np.maximum, -np.inf)
 
 
-def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def max_pool2d_backward(dy: Array, x: Array, y: Array, kernel_size: Pair, window: Window) -> Array:
     """dx, with y the forward's result."""
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     (H, W), (OH, OW), (ph, pw) = x.shape[2:], y.shape[2:], padding
@@ -66,12 +66,12 @@ def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_siz
     return channels_first(dx)
 
 
-def avg_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def avg_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, C, H, W) -> (N, C, OH, OW)."""
     return _pool(x, kernel_size, window, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
 
 
-def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, window: Window) -> np.ndarray:
+def avg_pool2d_backward(dy: Array, input_size: Pair, kernel_size: Pair, window: Window) -> Array:
     """dx (N, C, H, W) with (H, W) = input_size."""
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     (H, W), (ph, pw) = input_size, padding
@@ -99,8 +99,8 @@ def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, win
 
 
 def _pool(
-    x: np.ndarray, kernel_size: Pair, window: Window, combine: np.ufunc, border: float, scale: float | None = None
-) -> np.ndarray:
+    x: Array, kernel_size: Pair, window: Window, combine: np.ufunc, border: float, scale: float | None = None
+) -> Array:
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     N, C, H, W = x.shape
     OH, OW = window.places((H, W), kernel_size)
@@ -119,7 +119,7 @@ def _pool(
     return channels_first(y)
 
 
-def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> None:
+def _combine(parts: list[Array], combine: np.ufunc, out: Array) -> None:
     if len(parts) == 1:
         out[...] = parts[0]
         return
@@ -128,7 +128,7 @@ def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> Non
         combine(out, part, out=out)
 
 
-def bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
+def bordered(x: Array, padding: Pair, value: float) -> Array:
     """x (n, H, W, C) inside a border of one value, in this thread's scratch."""
     n, H, W, C = x.shape
     ph, pw = padding
@@ -138,7 +138,7 @@ def bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
     return image
 
 
-def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:
+def _for_images(x: Array, body: Callable[[slice], None]) -> None:
     """Tiles of whole images; two at least, for two threads."""
     N = len(x)
     n = max(1, min(_TILE // max(1, x[:1].size), N if x.size < _ALONE else -(-N // 2)))

@@ -43,7 +43,7 @@ import numpy as np
 from minigan.kernels.elementwise import Finish
 from minigan.kernels.pool import cut, for_each, parallel_for
 from minigan.kernels.products import multiply, multiply_stack_transposed, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms take longer than the products they save
@@ -124,22 +124,22 @@ class Plan:
         self.points = vertical.q, vertical.b, horizontal.q, horizontal.b
         self.G = np.kron(vertical.G, horizontal.G)
 
-    def forward_weight(self, weight: np.ndarray) -> np.ndarray:
+    def forward_weight(self, weight: Array) -> Array:
         """U (q, 1, q, 1, K, O) of weight (O, C, kh, kw), in panels; it holds until the weight changes."""
         return self._values(panels(self._by_taps(weight).swapaxes(-1, -2)))
 
-    def backward_weight(self, weight: np.ndarray) -> np.ndarray:
+    def backward_weight(self, weight: Array) -> Array:
         """U^T (q, 1, q, 1, O, K) of weight (O, C, kh, kw), in panels; it holds until the weight changes."""
         return self._values(panels(self._by_taps(weight)))
 
-    def _by_taps(self, weight: np.ndarray) -> np.ndarray:
+    def _by_taps(self, weight: Array) -> Array:
         """(O, C, kh, kw) -> (r*r, O, K), with zeros where the phases have fewer taps."""
         (O, C, kh, kw), (r, t), (s, u) = weight.shape, self.taps, self.strides
         w = np.zeros((O, C, r * s, t * u), weight.dtype)
         w[:, :, :kh, :kw] = weight
         return w.reshape(O, C, r, s, t, u).transpose(2, 4, 0, 3, 5, 1).reshape(r * t, O, s * u * C)
 
-    def _values(self, w: np.ndarray) -> np.ndarray:
+    def _values(self, w: Array) -> Array:
         """w (r*r, ...) at all points, on a cache line."""
         U, w_flat = empty((len(self.G), w[0].size), w.dtype), w.reshape(len(w), -1)
 
@@ -184,12 +184,12 @@ def _inside(start: int, s: int, H: int, size: int) -> tuple[slice, slice]:
     return slice(h0, h1), slice(start + s * h0, start + s * (h1 - 1) + 1, s)
 
 
-def _powers(points: tuple[float, ...], n: int) -> np.ndarray:
+def _powers(points: tuple[float, ...], n: int) -> Array:
     """1, t, ... t^(n-1) for each point t, infinity last: (q, n)."""
     return np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]])
 
 
-def conv2d(x: np.ndarray, U: np.ndarray, plan: Plan, y: np.ndarray, finish: Finish) -> None:
+def conv2d(x: Array, U: Array, plan: Plan, y: Array, finish: Finish) -> None:
     """(N, H, W, C) -> y (N, OH, OW, O), finished; U is forward_weight's."""
     C, O = x.shape[3], y.shape[3]
 
@@ -207,7 +207,7 @@ def conv2d(x: np.ndarray, U: np.ndarray, plan: Plan, y: np.ndarray, finish: Fini
     for_each(_tiles(len(x), _image_bytes(plan, C, O, x.dtype)), body)
 
 
-def conv2d_input_grad(dy: np.ndarray, U: np.ndarray, plan: Plan, dx: np.ndarray, finish: Finish) -> None:
+def conv2d_input_grad(dy: Array, U: Array, plan: Plan, dx: Array, finish: Finish) -> None:
     """(N, OH, OW, O) -> dx (N, H, W, C), finished: conv_transpose2d's forward. U is backward_weight's."""
     O, C, (sh, sw) = dy.shape[3], dx.shape[3], plan.strides
 
@@ -226,7 +226,7 @@ def conv2d_input_grad(dy: np.ndarray, U: np.ndarray, plan: Plan, dx: np.ndarray,
     for_each(_tiles(len(dy), _image_bytes(plan, C, O, dy.dtype)), body)
 
 
-def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
+def conv2d_weight_grad(x: Array, dy: Array, plan: Plan) -> Array:
     """(N, H, W, C) and (N, OH, OW, O) -> (O, kh, kw, C).
 
     Round by round over the batch: transform some images, then add each component's product to its sum. A sum has one
@@ -248,7 +248,7 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
     return dw.reshape(O, r * s, t * u, C)[:, :kh, :kw]
 
 
-def _add_products(x: np.ndarray, dy: np.ndarray, plan: Plan, sums: np.ndarray, first: bool) -> None:
+def _add_products(x: Array, dy: Array, plan: Plan, sums: Array, first: bool) -> None:
     """sums[i,j] = or += E[i,j]^T V[i,j] over these images."""
     N, O, K = len(x), *sums.shape[2:]
     V = scratch("V of a round", (*plan.points, N, K), x.dtype)
@@ -278,7 +278,7 @@ def _add_products(x: np.ndarray, dy: np.ndarray, plan: Plan, sums: np.ndarray, f
     parallel_for(q * n_groups, add_products)
 
 
-def _from_pixels(x: np.ndarray, plan: Plan, V: np.ndarray) -> None:
+def _from_pixels(x: Array, plan: Plan, V: Array) -> None:
     """V (q*b, q*b, n*K) of images x (n, H, W, C)."""
     n, _, _, C = x.shape
     phases = scratch("pixels", (*plan.pixels, n, *plan.strides, C), x.dtype)
@@ -292,7 +292,7 @@ def _from_pixels(x: np.ndarray, plan: Plan, V: np.ndarray) -> None:
     _transform(plan.vertical.B, plan.horizontal.B, phases, V)
 
 
-def _from_outputs(dy: np.ndarray, plan: Plan, E: np.ndarray) -> None:
+def _from_outputs(dy: Array, plan: Plan, E: Array) -> None:
     """E (q*b, q*b, n*O) of gradients dy (n, OH, OW, O)."""
     n, OH, OW, O = dy.shape
     image = scratch("pixels", (OH, OW, n, O), dy.dtype)
@@ -300,7 +300,7 @@ def _from_outputs(dy: np.ndarray, plan: Plan, E: np.ndarray) -> None:
     _transform(plan.vertical.A.T, plan.horizontal.A.T, image, E)
 
 
-def _transform(rows: np.ndarray, columns: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+def _transform(rows: Array, columns: Array, x: Array, out: Array) -> None:
     """out[i,j] = sum over h, w  rows[i,h] columns[j,w] x[h,w], where each x[h,w] and out[i,j] is a row of numbers."""
     (I, H), (J, W) = rows.shape, columns.shape
     x = x.reshape(H, W, -1)

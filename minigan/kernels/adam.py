@@ -15,7 +15,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import chunks, for_each
 from minigan.kernels.scratch import Array, scratch
 
 _CHUNK = 1 << 16  # elements
@@ -33,21 +33,18 @@ def adam_step(
         return
     vectors = [piece.reshape(-1) for piece in pieces]
     ends = list(accumulate(len(v) for v in vectors))
-    size = _SHARED_CHUNK if len(p) >= _PARALLEL else _CHUNK
 
-    def body(i: int) -> None:
-        chunk = slice(i * size, min((i + 1) * size, len(p)))
+    def body(chunk: slice) -> None:
         g = _between(vectors, ends, chunk.start, chunk.stop)
         s = scratch("adam", g.shape, g.dtype)
         np.multiply(g, g, out=s)
         _move(p[chunk], g, M[chunk], V[chunk], s, b1, b2, e, rate)
 
-    n_chunks = -(-len(p) // size)
     if len(p) >= _PARALLEL:
-        parallel_for(n_chunks, body)
+        for_each(chunks(len(p), _SHARED_CHUNK), body)
     else:
-        for i in range(n_chunks):
-            body(i)
+        for chunk in chunks(len(p), _CHUNK):
+            body(chunk)
 
 
 def _move(p: Array, g: Array, M: Array, V: Array, s: Array, b1: float, b2: float, e: float, rate: float) -> None:

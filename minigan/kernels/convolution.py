@@ -19,7 +19,7 @@ from minigan.kernels import input_gradient, k4s2, winograd
 from minigan.kernels.elementwise import Activation, finisher
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
-from minigan.kernels.pool import cut, for_each, parallel_for
+from minigan.kernels.pool import chunks, cut, for_each, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panels
 from minigan.kernels.scratch import Array, empty, scratch
 from minigan.kernels.weights import once
@@ -139,7 +139,7 @@ def _patches_times_gradient(x: Array, dy: Array, kernel_size: Pair, window: Wind
     def fold(k: slice) -> None:
         dw[:, k] = np.sum(sums[:, k], axis=0).T
 
-    for_each([slice(k, k + _FOLD_ROWS) for k in range(0, dw.shape[1], _FOLD_ROWS)], fold)
+    for_each(chunks(dw.shape[1], _FOLD_ROWS), fold)
     return dw.reshape(O, kh, kw, C)
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from minigan.kernels.elementwise import Activation
-from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
+from minigan.kernels.pool import blas_is_held, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply_rows, panels, takes_rows
 from minigan.kernels.scratch import Array, empty, scratch
 
@@ -59,17 +59,15 @@ def _row_by_row(x: Array, weight: Array, bias: Array | None) -> Array:
     padded[...] = x
     columns = panels(padded.T)
     z = empty((N, O), x.dtype)
-    n_blocks = -(-O // _ROWS)
 
-    def body(i: int) -> None:
-        block = slice(i * O // n_blocks, (i + 1) * O // n_blocks)
+    def body(block: slice) -> None:
         turned = scratch("turned", (block.stop - block.start, N + _PADDING), x.dtype)[:, :N]
         multiply_rows(weight[block], columns, turned)
         if bias is not None:
             turned += bias[block, None]
         z[:, block] = turned.T
 
-    parallel_for(n_blocks, body)
+    for_each(cut(O, -(-O // _ROWS)), body)
     return z
 
 
@@ -92,9 +90,8 @@ def _products(factors: Sequence[tuple[Array, Array]]) -> list[Array]:
 
     def body(i: int) -> None:
         (a, b), y = factors[i // n_blocks], products[i // n_blocks]
-        size = max(y.shape)
-        block = slice(i % n_blocks * size // n_blocks, (i % n_blocks + 1) * size // n_blocks)
-        if len(y) == size:
+        block = cut(max(y.shape), n_blocks)[i % n_blocks]
+        if len(y) == max(y.shape):
             np.matmul(a[block], b, out=y[block])
         else:
             np.matmul(a, b[:, block], out=y[:, block])

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.kernels.layout import add_to_rows
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import chunks, for_each
 from minigan.kernels.scratch import Array, constant_like, empty_like, memory_order, scratch
 from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, tanh
 
@@ -59,7 +59,7 @@ def apply(x: Array, f: Activation) -> Array:
     """y = f(x), in x's memory layout, chunk by chunk."""
     y = empty_like(x)
     x, flat = _flat(x, y)
-    _for_chunks(flat.size, lambda chunk: f.forward(x[chunk], flat[chunk]))
+    for_each(chunks(flat.size, _CHUNK), lambda chunk: f.forward(x[chunk], flat[chunk]))
     return y
 
 
@@ -67,7 +67,7 @@ def times_slope(dy: Array, y: Array, f: Activation) -> Array:
     """dy f'(x), in y's memory layout, chunk by chunk."""
     dx = empty_like(y)
     dy, y, flat = _flat(dy, y, dx)
-    _for_chunks(flat.size, lambda chunk: f.backward(dy[chunk], y[chunk], flat[chunk]))
+    for_each(chunks(flat.size, _CHUNK), lambda chunk: f.backward(dy[chunk], y[chunk], flat[chunk]))
     return dx
 
 
@@ -174,7 +174,3 @@ def _flat(*arrays: Array) -> tuple[Array, ...]:
     like = arrays[-1]
     order = memory_order(like)
     return tuple(array.transpose(order).reshape(-1) for array in arrays)
-
-
-def _for_chunks(size: int, body: Callable[[slice], object]) -> None:
-    parallel_for(-(-size // _CHUNK), lambda i: body(slice(i * _CHUNK, min((i + 1) * _CHUNK, size))))

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigan.kernels.elementwise import Finish
-from minigan.kernels.pool import cut, for_each, get_num_threads, parallel_for
+from minigan.kernels.pool import chunks, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
 from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
@@ -104,7 +104,7 @@ def _transform_weight(phases: Array, U: Array) -> None:
         np.add(u[0, ::2], u[2, ::2], out=u[1, ::2])
         np.add(u[:, 0], u[:, 2], out=u[:, 1])
 
-    for_each([slice(i, i + 16) for i in range(0, U.shape[axis], 16)], body)
+    for_each(chunks(U.shape[axis], 16), body)
 
 
 def conv2d(x: Array, U: Array, y: Array, finish: Finish) -> None:
@@ -163,8 +163,8 @@ def conv2d_weight_grad(x: Array, dy: Array) -> Array:
     sums[...] = 0
     blocks = max(_GRAD_BLOCKS, _GRAD_NUMBERS // (9 * 4 * C))
     n_round = max(1, blocks // (-(-OH // 2) * -(-OW // 2)))
-    for n in range(0, N, n_round):
-        _add_products(x[n : n + n_round], dy[n : n + n_round], sums)
+    for n in chunks(N, n_round):
+        _add_products(x[n], dy[n], sums)
     dw = empty((O, 4, 4, C), x.dtype)
     u = sums.reshape(3, 3, O, 2, 2, C)
     # o, a, r, b, r', c -> a, b, o, r, r', c
@@ -174,7 +174,7 @@ def conv2d_weight_grad(x: Array, dy: Array) -> Array:
         rows = u[:2, :, o] + u[1:, :, o]
         np.add(rows[:, :2], rows[:, 1:], out=w[:, :, o])
 
-    for_each([slice(o, o + 32) for o in range(0, O, 32)], fold)
+    for_each(chunks(O, 32), fold)
     return dw
 
 

@@ -21,7 +21,6 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from queue import SimpleQueue
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -67,6 +66,11 @@ def cut(n: int, n_parts: int) -> list[slice]:
     return [slice(i * n // n_parts, (i + 1) * n // n_parts) for i in range(n_parts)]
 
 
+def chunks(n: int, size: int) -> list[slice]:
+    """n things in parts of this size; what is left is the last."""
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
 def set_num_threads(n: int) -> None:
     """Let parallel_for use n threads, the caller's included."""
     global _num_threads
@@ -95,9 +99,7 @@ class SingleThreadedBLAS:
                 _holders += 1
         _thread.depth = depth + 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         global _holders
         _thread.depth -= 1
         if _thread.depth == 0:
@@ -182,25 +184,21 @@ def _blas_libraries() -> list[LibController]:
 def _hold_blas() -> None:
     global _saved
     _saved = [library.get_num_threads() for library in _blas_libraries()]
-    for library, n in zip(_blas_libraries(), _saved, strict=True):
-        if n != 1:
-            _set_blas_threads(library, 1)
+    _set_blas_threads([1] * len(_saved))
 
 
 def _restore_blas() -> None:
-    for library, n in zip(_blas_libraries(), _saved, strict=True):
-        if n != 1:
-            _set_blas_threads(library, n)
+    _set_blas_threads(_saved)
 
 
-def _set_blas_threads(library: LibController, n: int) -> None:
+def _set_blas_threads(numbers: list[int]) -> None:
     """threadpoolctl 3.8 heeds one thread only, but the last one out need not be the first one in."""
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
-    library.set_num_threads(n)
-    if release is not None:
-        release(force=True)
+    for library, saved, n in zip(_blas_libraries(), _saved, numbers, strict=True):
+        if saved != 1:
+            release = getattr(library, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            library.set_num_threads(n)
+            release(force=True)
 
 
 def _after_fork() -> None:

@@ -3,7 +3,7 @@
     z[n,r,q,o]   = sum over ky, kx, c   x[n,r+ky-p,q+kx-p,c] w[o,ky,kx,c]
     y[n,oy,ox,o] = f(b[o] + max over ty, tx in {0, 1} of z[n,2oy+ty,2ox+tx,o])        f(z) = max(z, a z)
 
-with a slope a in [0, 1]: 0 is ReLU, 1 no activation, between them leaky ReLU.
+with a slope a in [0, 1]: 0 is ReLU, more is leaky ReLU.
 
 With few channels a convolution is little work and z is large, so most of the time z, its gradient and their copies are
 on their way to memory and back. Here they stay in a tile's scratch. Forwards only y comes out, and four bits for each
@@ -72,6 +72,7 @@ def conv2d_max_pool2d(
     parts = _tiles(N, OH * OW * O)
     finite = [False] * len(parts)
 
+    @np.errstate(invalid="ignore", over="ignore")
     def body(i: int) -> None:
         n = parts[i]
         images = n.stop - n.start
@@ -91,18 +92,11 @@ def conv2d_max_pool2d(
         finite[i] = bool(np.isfinite(constant(1.0, len(left), x.dtype) @ left).all())
         result = left.reshape(OH, images, OW * O)
         out = y[n].reshape(images, OH, OW * O).swapaxes(0, 1)
-        if slope == 1:
-            out[...] = result
-        else:
-            np.greater(left, 0, out=positive)
-            least = np.multiply(left, slope, out=upper) if slope else constant_like(upper, 0)
-            np.maximum(result, least.reshape(result.shape), out=out)
+        np.greater(left, 0, out=positive)
+        least = np.multiply(left, slope, out=upper) if slope else constant_like(upper, 0)
+        np.maximum(result, least.reshape(result.shape), out=out)
 
-    def quiet(i: int) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):
-            body(i)
-
-    parallel_for(len(parts), quiet)
+    parallel_for(len(parts), body)
     return channels_first(y), bits if all(finite) else None
 
 
@@ -182,13 +176,10 @@ def _patches(strips: Array, OH: int, OW: int, kh: int) -> Array:
 
 def _times_slope(dy: Array, positive: Array, slope: float, out: Array) -> None:
     """out (rows, O) = dy f'(y), for dy (OH, n, OW*O) with gaps."""
-    d = out.reshape(dy.shape)
-    if slope == 1:
-        d[...] = dy
-        return
     out[...] = positive
     if slope:
         np.maximum(out, constant_like(out, slope), out=out)
+    d = out.reshape(dy.shape)
     d *= dy
 
 

@@ -37,18 +37,11 @@ def channels_first(x: Array) -> Array:
 
 
 def add_to_rows(x: Array, b: Array) -> None:
-    """x[row, c] += b[c] in place, for contiguous x (rows, C)."""
-    wide, b = widened(x, b)
-    wide += b
-
-
-def widened(x: Array, *vectors: Array) -> tuple[Array, ...]:
-    """Contiguous x (rows, C) and vectors (C,) -> x (rows/g, g*C) and the vectors repeated g times.
+    """x[row, c] += b[c] in place, for contiguous x (rows, C).
 
     numpy works row by row and a row costs it about as much as fifty numbers, so g rows are laid end to end.
     """
     rows, C = x.shape
     g = math.gcd(rows, 1 << (_WIDTH // C).bit_length() >> 1) if C <= _WIDTH else 1
-    if g == 1:
-        return x, *vectors
-    return x.reshape(rows // g, g * C), *(v[None].repeat(g, axis=0).reshape(-1) for v in vectors)
+    wide = x.reshape(rows // g, g * C)
+    wide += b if g == 1 else b[None].repeat(g, axis=0).reshape(-1)

@@ -105,7 +105,7 @@ def batch_norm_backward(
     def sums(k: int) -> list[Array]:
         if activation is not None:
             activation.backward(gs[k], ys[k], dzs[k])
-        return [_sum(dzs[k]), _sum_of_products(dzs[k], xs[k])]
+        return [_sum(dzs[k]), np.einsum("rc,rc->c", dzs[k], xs[k])]
 
     dbias, products = _summed((len(xs), 2, C), sums)
     centered = products - mean * dbias
@@ -135,7 +135,8 @@ def batch_norm_backward(
 def _moments(rows: Array) -> tuple[Array, Array]:
     R, C = rows.shape
     tiles = _tiles(rows, _SUMMED)
-    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), _sum_of_products(tiles[k], tiles[k])])
+    squares_of = lambda x: np.einsum("rc,rc->c", x, x)
+    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), squares_of(tiles[k])])
     mean = total / R
     return mean, np.maximum(squares / R - mean * mean, 0)
 
@@ -160,11 +161,6 @@ def _summed(shape: tuple[int, int, int], sums: Callable[[int], list[Array]]) -> 
 
 def _sum(tile: Array) -> Array:
     sums: Array = constant(1, len(tile), tile.dtype) @ tile
-    return sums
-
-
-def _sum_of_products(tile: Array, other: Array) -> Array:
-    sums: Array = np.einsum("rc,rc->c", tile, other)
     return sums
 
 

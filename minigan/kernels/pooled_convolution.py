@@ -112,7 +112,10 @@ def gradients(
     dx = empty((N, H, W, C) if wants_dx else (0, 0, 0, 0), x.dtype)
     dws = scratch("weight_grad", (len(parts), 2, 2, kh * (kw + 1) * C, O), x.dtype)
     dbs = scratch("bias_grad", (len(parts), O), x.dtype)
-    w = once(_backward_weight, weight) if wants_dx else weight
+    if wants_dx:
+        w = once(_backward_weight, weight)
+        # the lines of a strip, and what the last product has too many
+        length = (H + 2 * padding[0] - kh) * (kw + 1) * C + w.shape[-3] * w.shape[-1]
 
     def body(i: int) -> None:
         n = parts[i]
@@ -126,7 +129,7 @@ def gradients(
         if wants_dw:
             a = _patches(_strips(x[n], OW, kw, padding), OH, OW, kh)
         if wants_dx:
-            lines = scratch("lines", (images * OW, _line_length(H, padding, w, (kh, kw), C)), x.dtype)
+            lines = scratch("lines", (images * OW, length), x.dtype)
             lines[...] = 0
         for ty in (1, 0):
             if ty == 1:
@@ -222,12 +225,6 @@ def _add_strips(lines: Array, OW: int, kw: int, padding: Pair, out: Array) -> No
         image[:, :, kx : kx + 2 * OW - 1 : 2] += strips[:, :, :, kx].swapaxes(1, 2)
     if image is not out:
         out[...] = image[:, ph : ph + H, pw : pw + W]
-
-
-def _line_length(H: int, padding: Pair, w: Array, kernel_size: Pair, C: int) -> int:
-    """Numbers in the lines of a strip, and what the last product has too many."""
-    (kh, kw), K = kernel_size, w.shape[-3] * w.shape[-1]
-    return (H + 2 * padding[0] - kh) * (kw + 1) * C + K
 
 
 def _of_tile(bits: Array, n: slice, size: int, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:

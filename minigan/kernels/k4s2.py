@@ -34,6 +34,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigan.kernels.elementwise import Finish
+from minigan.kernels.layout import cropped
 from minigan.kernels.pool import chunks, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
 from minigan.kernels.scratch import Array, empty, scratch
@@ -203,14 +204,8 @@ def _add_products(x: Array, dy: Array, sums: Array) -> None:
 
 def _transform_pixels(x: Array, V: Array) -> None:
     """V (3, 3, n, TH, TW, 4C) of whole images x (n, H, W, C)."""
-    (_, _, n, TH, TW, _), (_, H, W, C) = V.shape, x.shape
-    padded = scratch("image with border", (n, 4 * TH + 2, 4 * TW + 2, C), x.dtype)
-    padded[:, 0] = 0
-    padded[:, H + 1 :] = 0
-    padded[:, 1 : H + 1, 0] = 0
-    padded[:, 1 : H + 1, W + 1 :] = 0
-    padded[:, 1 : H + 1, 1 : W + 1] = x
-    pairs = padded.reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
+    (_, _, n, TH, TW, _), C = V.shape, x.shape[3]
+    pairs = cropped(x, (-1, 4 * TH + 1), (-1, 4 * TW + 1)).reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
     d1 = pairs[:, 1::2]
     rows = scratch("rows", (3, n, TH, 2, 4 * TW + 2, C), x.dtype)
     np.subtract(_with_next(pairs[:, ::2], 1), d1, out=rows[::2])

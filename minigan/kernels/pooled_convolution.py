@@ -33,9 +33,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigan.kernels.layout import add_to_rows, channels_first, channels_last
+from minigan.kernels.layout import add_to_rows, bordered, channels_first, channels_last
 from minigan.kernels.pool import cut, parallel_for
-from minigan.kernels.pooling import bordered
 from minigan.kernels.products import multiply, panels
 from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch
 from minigan.kernels.weights import once
@@ -158,8 +157,7 @@ def gradients(
 
 def _strips(x: Array, OW: int, kw: int, padding: Pair) -> Array:
     """x (n, H, W, C) -> (n, OW, H + 2p, (kw+1)*C): the columns 2ox ... 2ox + kw, zero outside of x."""
-    if padding != (0, 0):
-        x = bordered(x, padding, 0)
+    x = bordered(x, padding, 0)
     n, H, W, C = x.shape
     strips = scratch("strips", (n, OW, H, (kw + 1) * C), x.dtype)
     pixel = C * x.itemsize

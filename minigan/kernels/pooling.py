@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigan.kernels.layout import channels_first, channels_last
+from minigan.kernels.layout import bordered, channels_first, channels_last
 from minigan.kernels.pool import cut, for_each
 from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
@@ -41,7 +41,7 @@ def max_pool2d_backward(dy: Array, x: Array, y: Array, kernel_size: Pair, window
     disjoint = kh <= sh and kw <= sw
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else bordered(x[n], padding, -np.inf)
+        part = bordered(x[n], padding, -np.inf)
         grad = dx[n] if padding == (0, 0) else scratch("bordered dx", part.shape, x.dtype)
         if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
             grad[...] = 0
@@ -108,7 +108,7 @@ def _pool(
     y = empty((N, OH, OW, C), x.dtype)
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else bordered(x[n], padding, border)
+        part = bordered(x[n], padding, border)
         rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
         _combine([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], combine, rows)
         _combine([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], combine, y[n])
@@ -126,16 +126,6 @@ def _combine(parts: list[Array], combine: np.ufunc, out: Array) -> None:
     combine(parts[0], parts[1], out=out)
     for part in parts[2:]:
         combine(out, part, out=out)
-
-
-def bordered(x: Array, padding: Pair, value: float) -> Array:
-    """x (n, H, W, C) inside a border of one value, in this thread's scratch."""
-    n, H, W, C = x.shape
-    ph, pw = padding
-    image = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
-    image[...] = value
-    image[:, ph : ph + H, pw : pw + W] = x
-    return image
 
 
 def _for_images(x: Array, body: Callable[[slice], None]) -> None:

@@ -23,6 +23,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from autograd.core import VJPNode, primitive_vjps
@@ -153,20 +154,25 @@ def primitive(f: Callable[..., Array]) -> Callable[..., Array]:
         if level >= 0:
             values, argnums, parents = list(args), [], []
             for i, a in enumerate(args):
-                if type(a) in _boxes:
-                    if a._trace == level:
-                        box = a
-                        values[i] = a._value
-                        argnums.append(i)
-                        parents.append(a._node)
-                    deeper = deeper or type(values[i]) in _boxes
+                if type(a) in _boxes and a._trace == level:
+                    box = a
+                    values[i] = a._value
+                    argnums.append(i)
+                    parents.append(a._node)
+            deeper = level > 0 and any(type(a) in _boxes for a in values)
         try:  # costs nothing where nothing is raised
             if deeper:
                 y = op(*values, **kwargs)
-            elif stand_ins:
-                y, back = faster.run(f, stand_ins, values, kwargs)
             else:
-                y = f(*values, **kwargs)
+                answer = NotImplemented
+                if stand_ins and values and faster.switched_on:
+                    fast = stand_ins.get(type(values[0]))
+                    if fast is not None:
+                        answer = fast(*values, **kwargs)
+                if answer is NotImplemented:
+                    y = f(*values, **kwargs)
+                else:
+                    y, back = answer
         except Exception as error:
             if not deeper:
                 _check_devices(f, signature, values, kwargs, error)
@@ -237,21 +243,17 @@ class _TapeNode(VJPNode):
         if back is None:
             self.vjp = primitive_vjps[op](argnums, y, args, kwargs)
         else:
-            self.vjp = _tried_first(back, y, op, args, kwargs, argnums)
+            self.vjp = partial(_tried_first, back, argnums, y, op, args, kwargs)
         self.parents = parents
         self.grad = None
         self.tape = parents[0].tape
         self.tape.append(self)
 
 
-def _tried_first(back: Any, y: Array, op: Any, args: Any, kwargs: Any, argnums: Any) -> Any:
-    """dy -> the gradients of the arguments at argnums, by `back`, else by the derivative of op."""
-
-    def vjp(dy: Array) -> tuple[Array, ...]:
-        dxs = back(argnums, dy) if type(dy) is type(y) else NotImplemented
-        return primitive_vjps[op](argnums, y, args, kwargs)(dy) if dxs is NotImplemented else dxs
-
-    return vjp
+def _tried_first(back: Any, argnums: Any, y: Array, op: Any, args: Any, kwargs: Any, dy: Array) -> Any:
+    """The gradients of the arguments at argnums, by `back`, else by the derivative of op."""
+    dxs = back(argnums, dy) if type(dy) is type(y) else NotImplemented
+    return primitive_vjps[op](argnums, y, args, kwargs)(dy) if dxs is NotImplemented else dxs
 
 
 def _leaf(tape: list[_TapeNode]) -> _TapeNode:

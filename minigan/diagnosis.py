@@ -44,8 +44,8 @@ def argument_names(loss: Callable[..., Any], count: int) -> list[str]:
 
 def remember(y: Any, player: Any, network: Any, path: str, x: Any) -> None:
     """Note down which player made y, by which network, and of what."""
-    if type(y).__weakrefoffset__ and all(y is not part for part in _parts(x)):  # else it would keep itself alive
-        key = id(y)
+    if type(y).__weakrefoffset__ and y is not x and not (type(x) is tuple and any(y is part for part in x)):
+        key = id(y)  # were y a part of x, it would keep itself alive
         _made[key] = (weakref.ref(y, lambda _: _made.pop(key, None)), player, network, path, x)
         if len(_made) > REMEMBERED:  # what x is made of would be kept as well, and what that is made of
             _made.pop(next(iter(_made)), None)

@@ -23,14 +23,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 switched_on = True
 
 Function = Callable[..., Any]
-Answer = tuple[Any, Callable[..., Any] | None]
 Context = AbstractContextManager[Any]
 Steps = list[tuple[Any, str]]
 
@@ -48,16 +47,6 @@ def stand_in(f: Function, array_type: type) -> Callable[[Function], Function]:
 def stand_ins(f: Function) -> dict[type, Function]:
     """Type of array -> what stands in for f there. Filled later: whoever asks at every call keeps the dict."""
     return _tables.setdefault(f, {})
-
-
-def run(f: Function, table: Mapping[type, Function], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Answer:
-    """y = f(*args, **kwargs), by f or by what stands in for it, and the way back that came with y, or None."""
-    fast = table.get(type(args[0])) if args else None
-    if fast is not None and switched_on:
-        answer = fast(*args, **kwargs)
-        if answer is not NotImplemented:
-            return answer
-    return f(*args, **kwargs), None
 
 
 def replaceable(f: Function) -> Function:

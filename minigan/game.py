@@ -81,7 +81,7 @@ class Player:
             optimizer: params -> the optimizer that moves them.
             dtype, device: of the numbers.
         """
-        if isinstance(network, Mapping):
+        if isinstance(network, dict):
             params = Parameters.joined({part: n.init(rng, dtype, device) for part, n in network.items()})
         else:
             params = network.init(rng, dtype, device)
@@ -96,7 +96,7 @@ class Player:
                 stands `still`.
             record: whether the running statistics take in this batch; False where the same batch passes once more.
         """
-        return self._run(self.network, "", *inputs, training=training, record=record)
+        return self._run(self.network, "", inputs, training, record)
 
     def __getitem__(self, part: str) -> Callable[..., Array]:
         """A part of the network, to be called like the player: D["features"](x), G["ab"](x).
@@ -106,13 +106,13 @@ class Player:
         """
         network, path = self.network, ""
         for name in part.split("."):
-            inside = network if isinstance(network, Mapping) else getattr(network, "layers", {})
+            inside = network if isinstance(network, dict) else getattr(network, "layers", {})
             if name not in inside:
                 raise KeyError(
                     f"part: expected one of {', '.join(inside) or 'none'} in {path or 'the player'}, got {name!r}"
                 )
             network, path = inside[name], f"{path}{name}."
-        return partial(self._run, network, path)
+        return lambda *inputs, training=None, record=True: self._run(network, path, inputs, training, record)
 
     def move(self, loss: Callable[..., Any], *rest: Any) -> Notes:
         """Take one step of the optimizer against the gradient of loss(self, *rest) in this player's numbers.
@@ -153,8 +153,8 @@ class Player:
         twin.training = training
         return twin
 
-    def _run(self, network: Any, path: str, *inputs: Any, training: bool | None = None, record: bool = True) -> Array:
-        if isinstance(network, Mapping):
+    def _run(self, network: Any, path: str, inputs: tuple[Any, ...], training: bool | None, record: bool) -> Array:
+        if isinstance(network, dict):
             raise TypeError(f"this player has several networks: call one of them, player[{next(iter(network))!r}](x)")
         x = inputs[0] if len(inputs) == 1 else inputs
         training = self.training if training is None else training

@@ -7,10 +7,20 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from autograd.core import make_vjp
 
-from minigan import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, Sequential, kernels
+from minigan import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Linear,
+    MaxPool2d,
+    Sequential,
+    kernels,
+    value_and_grad,
+)
 from minigan.arrays import Array
+from minigan.primitives import sum
 
 Numbers = dict[str, np.ndarray]
 
@@ -37,6 +47,19 @@ def numbers(kind: str, batch: int, channels: int, outputs: int, size: int, kerne
 def slope(y: Array) -> np.ndarray:
     """dy for a result of y's shape."""
     return np.random.default_rng(1).standard_normal(y.shape, np.float32)
+
+
+def backward(layer: Callable[[Array], Array], x: Array, dy: np.ndarray) -> Callable[[np.ndarray], tuple[Array, ...]]:
+    """The layer's way from dy to (dx,) alone, as a gradient of sum(layer(x) * dy) found it on the tape."""
+    ways: list[Callable[[np.ndarray], tuple[Array, ...]]] = []
+
+    def loss(x: Array) -> Array:
+        y = layer(x)
+        ways.append(y._node.vjp)  # the sweep takes it off the tape; it would run once
+        return sum(y * dy)
+
+    value_and_grad(loss)(x)
+    return ways[0]
 
 
 class Minigan:
@@ -75,10 +98,10 @@ class Minigan:
                 return
             dy = self.laid_out(slope(layer(p, x)))
             if operation == "input":
-                vjp, _ = make_vjp(lambda x: layer(p, x), x)
+                vjp = backward(lambda x: layer(p, x), x, dy)
             else:
-                vjp, _ = make_vjp(lambda w: layer(p.replaced({**p, "0.weight": w}), x), p["0.weight"])
-            self.operation = lambda: vjp(dy)
+                vjp = backward(lambda w: layer(p.replaced({**p, "0.weight": w}), x), p["0.weight"], dy)
+            self.operation = lambda: vjp(dy)[0]
 
     def backend(self) -> Any:
         """What the operation runs in."""

@@ -15,8 +15,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import scratch
+from minigan.kernels.pool import chunks, for_each
+from minigan.kernels.scratch import Array, scratch
 
 _CHUNK = 1 << 16  # elements
 _SHARED_CHUNK = 1 << 18  # where threads share the work: between two calls they wait for each other at Python's lock
@@ -24,14 +24,7 @@ _PARALLEL = 1 << 20  # below, a network may be left to BLAS's own threads, besid
 
 
 def adam_step(
-    p: np.ndarray,
-    pieces: Sequence[np.ndarray],
-    M: np.ndarray,
-    V: np.ndarray,
-    b1: float,
-    b2: float,
-    e: float,
-    rate: float,
+    p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: float, e: float, rate: float
 ) -> None:
     """Move the vector p, and its moments M and V, in place. The pieces, end to end, are g."""
     if len(p) <= _CHUNK:
@@ -40,34 +33,21 @@ def adam_step(
         return
     vectors = [piece.reshape(-1) for piece in pieces]
     ends = list(accumulate(len(v) for v in vectors))
-    size = _SHARED_CHUNK if len(p) >= _PARALLEL else _CHUNK
 
-    def body(i: int) -> None:
-        chunk = slice(i * size, min((i + 1) * size, len(p)))
+    def body(chunk: slice) -> None:
         g = _between(vectors, ends, chunk.start, chunk.stop)
         s = scratch("adam", g.shape, g.dtype)
         np.multiply(g, g, out=s)
         _move(p[chunk], g, M[chunk], V[chunk], s, b1, b2, e, rate)
 
-    n_chunks = -(-len(p) // size)
     if len(p) >= _PARALLEL:
-        parallel_for(n_chunks, body)
+        for_each(chunks(len(p), _SHARED_CHUNK), body)
     else:
-        for i in range(n_chunks):
-            body(i)
+        for chunk in chunks(len(p), _CHUNK):
+            body(chunk)
 
 
-def _move(
-    p: np.ndarray,
-    g: np.ndarray,
-    M: np.ndarray,
-    V: np.ndarray,
-    s: np.ndarray,
-    b1: float,
-    b2: float,
-    e: float,
-    rate: float,
-) -> None:
+def _move(p: Array, g: Array, M: Array, V: Array, s: Array, b1: float, b2: float, e: float, rate: float) -> None:
     """s comes as g^2 and is overwritten."""
     M *= b1
     M += g
@@ -80,7 +60,7 @@ def _move(
     p -= s
 
 
-def _between(vectors: Sequence[np.ndarray], ends: Sequence[int], start: int, stop: int) -> np.ndarray:
+def _between(vectors: Sequence[Array], ends: Sequence[int], start: int, stop: int) -> Array:
     """Numbers start ... stop - 1 of the vectors laid end to end: a view if they are all in one, else in scratch."""
     k = bisect_right(ends, start)
     origin = ends[k] - len(vectors[k])

@@ -21,6 +21,7 @@ from minigan.faster import stand_in, surrounds
 from minigan.kernels import adam, convolution, dense, elementwise, normalization, pooling
 from minigan.kernels.elementwise import Activation
 from minigan.kernels.pool import SingleThreadedBLAS
+from minigan.kernels.scratch import Array
 from minigan.kernels.weights import standing_still
 from minigan.optimizers import adam_step
 from minigan.primitives.convolution import (
@@ -40,7 +41,8 @@ from minigan.primitives.linear import check_linear, linear
 from minigan.primitives.normalization import batch_norm, check_batch_norm, record
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, pooled_places, share_out
 
-Array = np.ndarray
+F = Activation | None
+Bias = Array | None
 Answer = Any  # y and the way back, or NotImplemented
 
 WITH_ACTIVATION: dict[Callable[..., Any], Callable[..., Answer]] = {}
@@ -55,7 +57,7 @@ def _alone_and_with_activation(operation: Callable[..., Any]) -> Callable[..., A
     return register
 
 
-def _ours(*arrays: Any) -> bool:
+def ours(*arrays: Any) -> bool:
     """Whether all are NumPy arrays of one float dtype that the kernels were written for."""
     for a in arrays:
         if type(a) is not np.ndarray or a.dtype.char not in "fd" or a.dtype != arrays[0].dtype:
@@ -67,7 +69,7 @@ def _ours(*arrays: Any) -> bool:
 
 
 @_alone_and_with_activation(linear)
-def _(f: Activation | None, x: Array, weight: Array, bias: Array | None = None) -> Answer:
+def _(f: F, x: Array, weight: Array, bias: Bias = None) -> Answer:
     check_linear(x, weight, bias)
     if type(weight) is not np.ndarray:
         return NotImplemented
@@ -81,16 +83,10 @@ def _(f: Activation | None, x: Array, weight: Array, bias: Array | None = None) 
 
 @_alone_and_with_activation(conv2d)
 def _(
-    f: Activation | None,
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: Size = 1,
-    padding: Size = 0,
-    dilation: Size = 1,
+    f: F, x: Array, weight: Array, bias: Bias = None, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> Answer:
     window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
-    if not _ours(x, weight):
+    if not ours(x, weight):
         return NotImplemented
     y = convolution.conv2d(x, weight, bias, window, f)
 
@@ -108,17 +104,17 @@ def _(
 
 @_alone_and_with_activation(conv_transpose2d)
 def _(
-    f: Activation | None,
+    f: F,
     x: Array,
     weight: Array,
-    bias: Array | None = None,
+    bias: Bias = None,
     stride: Size = 1,
     padding: Size = 0,
     output_padding: Size = 0,
     dilation: Size = 1,
 ) -> Answer:
     window, size = conv_transpose2d_size(x, weight, bias, stride, padding, output_padding, dilation)
-    if not (_ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
+    if not (ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
         return NotImplemented
     y = convolution.conv2d_input_grad(x, weight, size, window, bias, f)
 
@@ -136,18 +132,18 @@ def _(
 
 @_alone_and_with_activation(batch_norm)
 def _(
-    f: Activation | None,
+    f: F,
     x: Array,
     weight: Any,
     bias: Any,
-    running_mean: Array | None,
-    running_var: Array | None,
+    running_mean: Any,
+    running_var: Any,
     training: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Answer:
     check_batch_norm(x, weight, bias, running_mean, running_var, training)
-    if not (training and _ours(x, weight, bias)):
+    if not (training and ours(x, weight, bias)):
         return NotImplemented
     mu, var = normalization.moments(x)
     record(x, mu, var, running_mean, running_var, momentum)
@@ -165,21 +161,21 @@ def _(
 
 @stand_in(conv2d_product, Array)
 def _(x: Array, weight: Array, window: Window, places: Pair) -> Answer:
-    if not (_ours(x, weight) and places == window.places(x.shape[2:], weight.shape[2:])):
+    if not (ours(x, weight) and places == window.places(x.shape[2:], weight.shape[2:])):
         return NotImplemented
     return convolution.conv2d(x, weight, None, window), None
 
 
 @stand_in(conv2d_input_grad, Array)
 def _(dy: Array, weight: Array, window: Window, size: Pair) -> Answer:
-    if not (_ours(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:])):
+    if not (ours(dy, weight) and dy.shape[2:] == window.places(size, weight.shape[2:])):
         return NotImplemented
     return convolution.conv2d_input_grad(dy, weight, size, window), None
 
 
 @stand_in(conv2d_weight_grad, Array)
 def _(x: Array, dy: Array, window: Window, taps: Pair) -> Answer:
-    if not (_ours(x, dy) and dy.shape[2:] == window.places(x.shape[2:], taps)):
+    if not (ours(x, dy) and dy.shape[2:] == window.places(x.shape[2:], taps)):
         return NotImplemented
     return convolution.conv2d_weight_grad(x, dy, taps, window), None
 

@@ -12,7 +12,6 @@ multiplications.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from minigan.kernels import input_gradient, k4s2, winograd
 from minigan.kernels.elementwise import Activation, finisher
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.patches import Axis, Tile, bands, patches, tiles
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.pool import chunks, cut, for_each, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.kernels.weights import once
 from minigan.primitives.convolution import Pair, Window
 
@@ -37,123 +36,114 @@ _FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large mat
 
 
 def conv2d(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    window: Window = _WINDOW,
-    activation: Activation | None = None,
-) -> np.ndarray:
+    x: Array, weight: Array, bias: Array | None = None, window: Window = _WINDOW, activation: Activation | None = None
+) -> Array:
     """(N, C, H, W) by (O, C, kh, kw) -> (N, O, OH, OW), then bias and activation."""
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
     OH, OW = window.places((H, W), (kh, kw))
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
-        return winograd.conv2d(x, once(plan.forward_weight, weight), plan, bias, activation)
-    if k4s2.wins(C, O, (H, W), (kh, kw), window) and k4s2.fills_blocks((H, W)):
-        return k4s2.conv2d(x, once(k4s2.forward_weight, weight), bias, activation)
-    x = channels_last(x)
-    K = kh * kw * C
-    w = once(_forward_weight, weight)
+    x, finish = channels_last(x), finisher(bias, activation)
     y = empty((N, OH, OW, O), x.dtype)
-    finish = finisher(bias, activation)
-    vertical, horizontal = _forward_axes((kh, kw), window)
-    parts = tiles(N, OH, OW, K, x.itemsize)
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
+        winograd.conv2d(x, once(plan.forward_weight, weight), plan, y, finish)
+    elif k4s2.wins(C, O, (H, W), (kh, kw), window) and k4s2.fills_blocks((H, W)):
+        k4s2.conv2d(x, once(k4s2.forward_weight, weight), y, finish)
+    else:
+        w = once(_forward_weight, weight)
+        vertical, horizontal = _forward_axes((kh, kw), window)
 
-    def body(i: int) -> None:
-        n0, n1, q0, q1 = parts[i]
-        out = y[n0:n1, q0:q1].reshape(-1, O)
-        multiply(patches(x, parts[i], OW, vertical, horizontal), w, out=out)
-        finish(out)
+        def body(tile: Tile) -> None:
+            out = y[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
+            multiply(patches(x, tile, OW, vertical, horizontal), w, out=out)
+            finish(out)
 
-    parallel_for(len(parts), body)
+        for_each(tiles(N, OH, OW, kh * kw * C, x.itemsize), body)
     return channels_first(y)
 
 
 def conv2d_input_grad(
-    dy: np.ndarray,
-    weight: np.ndarray,
+    dy: Array,
+    weight: Array,
     input_size: Pair,
     window: Window = _WINDOW,
-    bias: np.ndarray | None = None,
+    bias: Array | None = None,
     activation: Activation | None = None,
-) -> np.ndarray:
+) -> Array:
     """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = input_size, then bias and activation.
 
     As conv_transpose2d's forward, O are its input channels and C its output channels.
     """
     (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, input_size
-    stride, padding, dilation = window
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, dy.dtype):
-        return winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, (H, W), bias, activation)
-    if k4s2.wins(C, O, (H, W), (kh, kw), window):
-        return k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), bias, activation)
-    dy, w = channels_last(dy), channels_last(weight)
-    finish = finisher(bias, activation)
+    (sh, sw), padding, dilation = window
+    dy, finish = channels_last(dy), finisher(bias, activation)
     dx = empty((N, H, W, C), dy.dtype)
-    if N == 0:
-        return channels_first(dx)
-    if (OH, OW) == (1, 1) and (kh, kw) == (H, W) and padding == (0, 0):
-        input_gradient.spread_pixel(dy, w, dx, finish)
-    elif C <= _SCATTER_CHANNELS:
-        overlaps_once = kh <= 2 * stride[0] and kw <= 2 * stride[1] and dilation == (1, 1)
-        if overlaps_once and stride[0] * stride[1] * C >= _BLOCK_NUMBERS:
-            input_gradient.overlap_blocks(dy, w, dx, window, finish)
+    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, dy.dtype):
+        winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, dx, finish)
+    elif k4s2.wins(C, O, (H, W), (kh, kw), window):
+        k4s2.conv2d_input_grad(dy, once(k4s2.backward_weight, weight), dx, finish)
+    elif N > 0:
+        if (OH, OW) == (1, 1) and (kh, kw) == (H, W) and padding == (0, 0):
+            way = input_gradient.spread_pixel
+        elif C <= _SCATTER_CHANNELS:
+            overlaps_once = kh <= 2 * sh and kw <= 2 * sw and dilation == (1, 1)
+            blocks = overlaps_once and sh * sw * C >= _BLOCK_NUMBERS
+            way = input_gradient.overlap_blocks if blocks else input_gradient.scatter_planes
+        elif OH * OW * sh * sw < _GATHER_SHARE * H * W and dilation[1] == 1:
+            way = input_gradient.gather_columns
         else:
-            input_gradient.scatter_planes(dy, w, dx, window, finish)
-    elif OH * OW * stride[0] * stride[1] < _GATHER_SHARE * H * W and dilation[1] == 1:
-        input_gradient.gather_columns(dy, w, dx, window, finish)
-    else:
-        input_gradient.interleave_phases(dy, w, dx, window, finish)
+            way = input_gradient.interleave_phases
+        way(dy, channels_last(weight), dx, window, finish)
     return channels_first(dx)
 
 
-def conv2d_weight_grad(
-    x: np.ndarray,
-    dy: np.ndarray,
-    kernel_size: Pair,
-    window: Window = _WINDOW,
-) -> np.ndarray:
+def conv2d_weight_grad(x: Array, dy: Array, kernel_size: Pair, window: Window = _WINDOW) -> Array:
     """(N, C, H, W) and (N, O, OH, OW) -> (O, C, kh, kw)."""
-    (N, C, H, W), (_, O, OH, OW), (kh, kw) = x.shape, dy.shape, kernel_size
-    if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
-        return winograd.conv2d_weight_grad(x, dy, plan)
-    if k4s2.wins(C, O, (H, W), (kh, kw), window) and k4s2.fills_blocks((H, W)):
-        return k4s2.conv2d_weight_grad(x, dy)
-    if dy.size == 0:
-        return np.zeros((O, C, kh, kw), x.dtype)
+    (N, C, H, W), (_, O, _, _) = x.shape, dy.shape
     x, dy = channels_last(x), channels_last(dy)
+    if plan := winograd.plan(N, C, O, (H, W), kernel_size, window, x.dtype):
+        dw = winograd.conv2d_weight_grad(x, dy, plan)
+    elif k4s2.wins(C, O, (H, W), kernel_size, window) and k4s2.fills_blocks((H, W)):
+        dw = k4s2.conv2d_weight_grad(x, dy)
+    elif dy.size == 0:
+        dw = np.zeros((O, *kernel_size, C), x.dtype)
+    else:
+        dw = _patches_times_gradient(x, dy, kernel_size, window)
+    return channels_first(dw)
+
+
+def _patches_times_gradient(x: Array, dy: Array, kernel_size: Pair, window: Window) -> Array:
+    """(N, H, W, C) and (N, OH, OW, O) -> (O, kh, kw, C), strip by strip of the batch."""
+    (N, OH, OW, O), C, (kh, kw) = dy.shape, x.shape[3], kernel_size
     vertical, horizontal = _forward_axes((kh, kw), window)
     # one row of taps at a time, unless that is too thin a matrix
     group = min(kh, -(-64 // (kw * C)))
     groups = [(ky, min(ky + group, kh)) for ky in range(0, kh, group)]
     rows = max(_GRAD_ROWS, _GRAD_COLUMNS // (group * kw * C))
-    n_strips = min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N)
-    sums = scratch("weight_grad", (n_strips, kh, kw * C, O), x.dtype)
+    strips = cut(N, min(_GRAD_STRIPS, max(1, N * OH * OW // _GRAD_ROWS), N))
+    sums = scratch("weight_grad", (len(strips), kh, kw * C, O), x.dtype)
 
     def body(i: int) -> None:
         strip, (k0, k1) = i // len(groups), groups[i % len(groups)]
         out = sums[strip, k0:k1].reshape(-1, O)
         axis = vertical._replace(start=vertical.start + k0 * vertical.step, taps=k1 - k0)
-        n0, n1 = strip * N // n_strips, (strip + 1) * N // n_strips
-        for j, tile in enumerate(_grad_tiles(n0, n1, OH, OW, rows)):
+        for j, tile in enumerate(_grad_tiles(strips[strip], OH, OW, rows)):
             g = dy[tile.n0 : tile.n1, tile.q0 : tile.q1].reshape(-1, O)
             product = out if j == 0 else scratch("product", out.shape, x.dtype)
             multiply_transposed(patches(x, tile, OW, axis, horizontal), g, out=product)
             if j > 0:
                 out += product
 
-    parallel_for(n_strips * len(groups), body)
+    parallel_for(len(strips) * len(groups), body)
     dw = empty((O, kh * kw * C), x.dtype)
-    sums = sums.reshape(n_strips, -1, O)
+    sums = sums.reshape(len(strips), -1, O)
 
-    def fold(i: int) -> None:
-        k = slice(i * _FOLD_ROWS, (i + 1) * _FOLD_ROWS)
+    def fold(k: slice) -> None:
         dw[:, k] = np.sum(sums[:, k], axis=0).T
 
-    parallel_for(-(-dw.shape[1] // _FOLD_ROWS), fold)
-    return channels_first(dw.reshape(O, kh, kw, C))
+    for_each(chunks(dw.shape[1], _FOLD_ROWS), fold)
+    return dw.reshape(O, kh, kw, C)
 
 
-def _forward_weight(weight: np.ndarray) -> np.ndarray:
+def _forward_weight(weight: Array) -> Array:
     """The matrix (kh*kw*C, O) of weight (O, C, kh, kw), in panels."""
     return panels(channels_last(weight).reshape(len(weight), -1).T)
 
@@ -163,10 +153,10 @@ def _forward_axes(kernel_size: Pair, window: Window) -> tuple[Axis, Axis]:
     return vertical, horizontal
 
 
-def _grad_tiles(n0: int, n1: int, OH: int, OW: int, rows: int) -> list[Tile]:
-    """Tiles of about so many rows of images n0 ... n1 - 1."""
-    if rows >= OH * OW:
-        n_tiles = math.ceil((n1 - n0) * OH * OW / rows)
-        cuts = [n0 + (n1 - n0) * i // n_tiles for i in range(n_tiles + 1)]
-        return [Tile(a, b, 0, OH) for a, b in pairwise(cuts) if b > a]
-    return bands(n0, n1, OH, OW, rows)
+def _grad_tiles(n: slice, OH: int, OW: int, rows: int) -> list[Tile]:
+    """Tiles of about so many rows of the images n."""
+    if rows < OH * OW:
+        return bands(n.start, n.stop, OH, OW, rows)
+    images = n.stop - n.start
+    parts = cut(images, math.ceil(images * OH * OW / rows))
+    return [Tile(n.start + part.start, n.start + part.stop, 0, OH) for part in parts if part.stop > part.start]

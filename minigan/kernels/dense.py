@@ -15,9 +15,9 @@ from functools import lru_cache
 import numpy as np
 
 from minigan.kernels.elementwise import Activation
-from minigan.kernels.pool import blas_is_held, get_num_threads, parallel_for
+from minigan.kernels.pool import blas_is_held, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply_rows, panels, takes_rows
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 
 _SMALL = 1 << 12  # numbers in a weight or a layer: up to here a call costs more than its arithmetic
 _ROWS = 512  # of a weight in one block, where it is read row by row
@@ -25,9 +25,7 @@ _PADDING = 16  # numbers behind each row of a matrix to be transposed: rows 4096
 _LARGE = 1 << 24  # multiplications: several times the cost of waking the pool
 
 
-def linear(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: Activation | None = None
-) -> np.ndarray:
+def linear(x: Array, weight: Array, bias: Array | None, activation: Activation | None = None) -> Array:
     """f(x W^T + b), for x (N, in), W (out, in), b (out,)."""
     if x.size * len(weight) >= _LARGE and blas_is_held() and takes_rows(k=x.shape[1], n=len(x)):
         z = _row_by_row(x, weight, bias)
@@ -38,9 +36,7 @@ def linear(
     return z if activation is None else activation.forward(z, z)
 
 
-def linear_gradients(
-    argnums: Sequence[int], dz: np.ndarray, x: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def linear_gradients(argnums: Sequence[int], dz: Array, x: Array, weight: Array) -> tuple[Array, ...]:
     """For each of argnums: 0 dx = dz W, 1 dW = dz^T x, 2 db = column sums of dz."""
     if not (dz.size * x.shape[1] >= _LARGE and blas_is_held() and min(*dz.shape, x.shape[1]) > 1):
         return tuple([_GRADIENTS[i](dz, x, weight) for i in argnums])
@@ -48,7 +44,7 @@ def linear_gradients(
     return tuple([y.reshape(-1) if i == 2 else y for i, y in zip(argnums, products, strict=True)])
 
 
-def _by_weight(x: np.ndarray, w: np.ndarray, turned: bool) -> np.ndarray:
+def _by_weight(x: Array, w: Array, turned: bool) -> Array:
     """x @ w, (N, k) by (k, n); turned: laid out as its transpose, a column's N numbers together.
 
     With few rows BLAS on two threads takes the transposed product, many rows by few columns, up to a third faster.
@@ -56,28 +52,26 @@ def _by_weight(x: np.ndarray, w: np.ndarray, turned: bool) -> np.ndarray:
     return _product(w.T, x.T).T if turned else _product(x, w)
 
 
-def _row_by_row(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+def _row_by_row(x: Array, weight: Array, bias: Array | None) -> Array:
     """(W x^T)^T + b for few x: a row of W comes from memory once and meets all of x, which the cache holds."""
     (N, k), O = x.shape, len(weight)
     padded = scratch("padded", (N, k + _PADDING), x.dtype)[:, :k]
     padded[...] = x
     columns = panels(padded.T)
     z = empty((N, O), x.dtype)
-    n_blocks = -(-O // _ROWS)
 
-    def body(i: int) -> None:
-        block = slice(i * O // n_blocks, (i + 1) * O // n_blocks)
+    def body(block: slice) -> None:
         turned = scratch("turned", (block.stop - block.start, N + _PADDING), x.dtype)[:, :N]
         multiply_rows(weight[block], columns, turned)
         if bias is not None:
             turned += bias[block, None]
         z[:, block] = turned.T
 
-    parallel_for(n_blocks, body)
+    for_each(cut(O, -(-O // _ROWS)), body)
     return z
 
 
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _product(a: Array, b: Array) -> Array:
     """a @ b, (m, k) by (k, n): shared by the pool while BLAS is held, by BLAS's own threads otherwise."""
     m, n = len(a), b.shape[1]
     if 1 in (*a.shape, n):
@@ -89,16 +83,15 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b, out=empty((m, n), a.dtype))
 
 
-def _products(factors: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+def _products(factors: Sequence[tuple[Array, Array]]) -> list[Array]:
     """Each a @ b, all shared by the pool at once."""
     products = [empty((len(a), b.shape[1]), a.dtype) for a, b in factors]
     n_blocks = get_num_threads()  # of each; BLAS packs the whole other factor for each block
 
     def body(i: int) -> None:
         (a, b), y = factors[i // n_blocks], products[i // n_blocks]
-        size = max(y.shape)
-        block = slice(i % n_blocks * size // n_blocks, (i % n_blocks + 1) * size // n_blocks)
-        if len(y) == size:
+        block = cut(max(y.shape), n_blocks)[i % n_blocks]
+        if len(y) == max(y.shape):
             np.matmul(a[block], b, out=y[block])
         else:
             np.matmul(a, b[:, block], out=y[:, block])
@@ -108,11 +101,11 @@ def _products(factors: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarr
 
 
 @lru_cache(maxsize=32)
-def _ones(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _ones(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     return np.ones(shape, dtype)
 
 
-_GRADIENTS: tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], ...] = (
+_GRADIENTS: tuple[Callable[[Array, Array, Array], Array], ...] = (
     lambda dz, x, weight: (
         dz.dot(weight)
         if x.flags.c_contiguous and weight.size <= _SMALL

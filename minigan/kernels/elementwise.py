@@ -20,21 +20,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.kernels.layout import add_to_rows
-from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import constant_like, empty_like, memory_order, scratch
+from minigan.kernels.pool import chunks, for_each
+from minigan.kernels.scratch import Array, constant_like, empty_like, memory_order, scratch
 from minigan.primitives.elementwise import elu, leaky_relu, relu, sigmoid, tanh
 
-Finish = Callable[[np.ndarray], None]
+Finish = Callable[[Array], None]
 
 _SMALL = 1 << 12  # numbers: up to here a call costs more than its arithmetic
 _CHUNK = 1 << 18  # numbers; of fewer, two threads spend much of their time waiting for each other between calls
 
 
+_ZERO, _ONE = ({c: np.array(value, c) for c in "efdg"} for value in (0, 1))  # a small layer takes numbers more slowly
+
+
 class Activation(NamedTuple):
     """An activation: forward(x, out) -> out, backward(dy, y, out) -> out, or a new array where out is None."""
 
-    forward: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    backward: Callable[..., np.ndarray]
+    forward: Callable[[Array, Array], Array]
+    backward: Callable[..., Array]
 
 
 @cache
@@ -52,26 +55,26 @@ def activation(f: Callable[..., Any], *settings: float) -> Activation | None:
     return _OTHERS.get(f)
 
 
-def apply(x: np.ndarray, f: Activation) -> np.ndarray:
+def apply(x: Array, f: Activation) -> Array:
     """y = f(x), in x's memory layout, chunk by chunk."""
     y = empty_like(x)
     x, flat = _flat(x, y)
-    _for_chunks(flat.size, lambda chunk: f.forward(x[chunk], flat[chunk]))
+    for_each(chunks(flat.size, _CHUNK), lambda chunk: f.forward(x[chunk], flat[chunk]))
     return y
 
 
-def times_slope(dy: np.ndarray, y: np.ndarray, f: Activation) -> np.ndarray:
+def times_slope(dy: Array, y: Array, f: Activation) -> Array:
     """dy f'(x), in y's memory layout, chunk by chunk."""
     dx = empty_like(y)
     dy, y, flat = _flat(dy, y, dx)
-    _for_chunks(flat.size, lambda chunk: f.backward(dy[chunk], y[chunk], flat[chunk]))
+    for_each(chunks(flat.size, _CHUNK), lambda chunk: f.backward(dy[chunk], y[chunk], flat[chunk]))
     return dx
 
 
-def finisher(bias: np.ndarray | None, f: Activation | None) -> Finish:
+def finisher(bias: Array | None, f: Activation | None) -> Finish:
     """What a convolution does to a tile (rows, channels) of its result while that is still in the cache."""
 
-    def finish(out: np.ndarray) -> None:
+    def finish(out: Array) -> None:
         if bias is not None:
             add_to_rows(out, bias)
         if f is not None:
@@ -80,17 +83,17 @@ def finisher(bias: np.ndarray | None, f: Activation | None) -> Finish:
     return finish
 
 
-def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _relu(x: Array, out: Array) -> Array:
     return np.maximum(x, _repeated(0.0, x), out=out)
 
 
-def _relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def _relu_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     slope = np.greater(y, 0, out=np.empty_like(y) if out is None else out)
     slope *= dy
     return slope
 
 
-def _leaky_relu(x: np.ndarray, out: np.ndarray, a: float) -> np.ndarray:
+def _leaky_relu(x: Array, out: Array, a: float) -> Array:
     if x.flags.c_contiguous:
         scaled = scratch("activation", x.shape, x.dtype)
     else:
@@ -99,7 +102,7 @@ def _leaky_relu(x: np.ndarray, out: np.ndarray, a: float) -> np.ndarray:
     return (np.maximum if a <= 1.0 else np.minimum)(x, scaled, out=out)
 
 
-def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None, a: float) -> np.ndarray:
+def _leaky_relu_backward(dy: Array, y: Array, out: Array | None, a: float) -> Array:
     slope = np.greater(y, 0, out=np.empty_like(y) if out is None else out)
     if a <= 1.0:
         np.maximum(slope, _repeated(a, y), out=slope)
@@ -110,30 +113,30 @@ def _leaky_relu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None, 
     return slope
 
 
-def _elu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    negative = np.minimum(x, 0.0)
+def _elu(x: Array, out: Array) -> Array:
+    negative = np.minimum(x, _ZERO[x.dtype.char])
     np.expm1(negative, out=negative)
     return np.maximum(x, negative, out=out)
 
 
-def _elu_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    slope = np.minimum(y, 0.0, out=out)
-    slope += 1.0
+def _elu_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
+    slope = np.minimum(y, _ZERO[y.dtype.char], out=out)
+    slope += _ONE[y.dtype.char]
     slope *= dy
     return slope
 
 
-def _sigmoid(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _sigmoid(x: Array, out: Array) -> Array:
     np.negative(x, out=out)
     with np.errstate(over="ignore"):  # 1 / inf = 0 is right
         np.exp(out, out=out)
-    out += 1.0
+    out += _ONE[x.dtype.char]
     return np.reciprocal(out, out=out)
 
 
-def _sigmoid_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def _sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     if out is None:
-        slope = 1.0 - y
+        slope = _ONE[y.dtype.char] - y
         slope *= y
     else:  # the same, rounded otherwise
         slope = np.multiply(y, y, out=out)
@@ -142,11 +145,11 @@ def _sigmoid_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = No
     return slope
 
 
-def _tanh(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _tanh(x: Array, out: Array) -> Array:
     return np.tanh(x, out=out)
 
 
-def _tanh_backward(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def _tanh_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     slope = np.multiply(y, y, out=out)
     np.subtract(1.0, slope, out=slope)
     slope *= dy
@@ -161,17 +164,13 @@ _OTHERS = {
 }
 
 
-def _repeated(value: float, like: np.ndarray) -> float | np.ndarray:
+def _repeated(value: float, like: Array) -> float | Array:
     """A large array's second operand in np.maximum: an array of one number is compared three times as fast as it."""
     return value if like.size <= _SMALL else constant_like(like, value)
 
 
-def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+def _flat(*arrays: Array) -> tuple[Array, ...]:
     """The arrays as vectors in the last one's memory order; copies of those whose order differs."""
     like = arrays[-1]
     order = memory_order(like)
     return tuple(array.transpose(order).reshape(-1) for array in arrays)
-
-
-def _for_chunks(size: int, body: Callable[[slice], object]) -> None:
-    parallel_for(-(-size // _CHUNK), lambda i: body(slice(i * _CHUNK, min((i + 1) * _CHUNK, size))))

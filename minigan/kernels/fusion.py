@@ -19,6 +19,7 @@ A Sequential asks once, when it is built, which of its layers go together (`step
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache, partial, wraps
 from typing import Any
 
@@ -28,7 +29,7 @@ from minigan import faster
 from minigan.arrays import Array
 from minigan.autodiff import defvjp_joint, primitive, stop_gradient, vjp_of
 from minigan.kernels import pooled_convolution
-from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool
+from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool, ours
 from minigan.kernels.elementwise import activation
 from minigan.layers import Conv2d, ConvTranspose2d, Layer, MaxPool2d, Sequential
 from minigan.primitives.convolution import Size, Window, conv2d, conv2d_places
@@ -103,16 +104,9 @@ def pooled(f: Operation, *settings: float) -> Operation:
     slope = _slope_of(f, *settings)
 
     @faster.stand_in(node, np.ndarray)
-    def _(
-        x: np.ndarray,
-        weight: np.ndarray,
-        bias: np.ndarray | None = None,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-    ) -> Any:
+    def _(x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, dilation: Size = 1) -> Any:
         window, _ = conv2d_places(x, weight, bias, stride, padding, dilation)
-        if not _fits(x, weight, bias, window, slope):
+        if not _fits(x, weight, window, slope):
             return NotImplemented
         y, bits = pooled_convolution.conv2d_max_pool2d(x, weight, bias, window.padding, slope)
         if bits is None:  # NaN or infinity
@@ -122,11 +116,8 @@ def pooled(f: Operation, *settings: float) -> Operation:
     return node
 
 
-def _fits(x: Any, weight: Any, bias: Any, window: Window, slope: float) -> bool:
-    for a in (x, weight) if bias is None else (x, weight, bias):
-        if type(a) is not np.ndarray or a.dtype.char not in "fd":
-            return False
-    return pooled_convolution.takes(x.shape, weight.shape, window, slope)
+def _fits(x: Any, weight: Any, window: Window, slope: float) -> bool:
+    return ours(x, weight) and pooled_convolution.takes(x.shape, weight.shape, window, slope)
 
 
 def _slope_of(f: Operation, negative_slope: float = 0.01) -> float:
@@ -185,8 +176,8 @@ class _Pooled:
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         if faster.switched_on:
             arguments = self.conv.arguments(p, x, path, training)
-            x_now, weight, bias = map(stop_gradient, arguments[:3])
-            if _fits(x_now, weight, bias, self.conv.window, self.slope):
+            x_now, weight = map(stop_gradient, arguments[:2])
+            if _fits(x_now, weight, self.conv.window, self.slope):
                 return self.operation(*arguments)
         return self.behind(p, self.conv(p, x, path, training), path, training)
 
@@ -198,14 +189,9 @@ class _OnThePool:
         self.steps = steps
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        if not faster.switched_on:
-            return self._run(p, x, path, training)
-        with on_the_pool():
-            return self._run(p, x, path, training)
-
-    def _run(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        for step, name in self.steps:
-            x = step(p, x, path + name, training)
+        with on_the_pool() if faster.switched_on else nullcontext():
+            for step, name in self.steps:
+                x = step(p, x, path + name, training)
         return x
 
 

@@ -20,22 +20,16 @@ import numpy as np
 
 from minigan.kernels.elementwise import Finish
 from minigan.kernels.patches import Axis, Tile, patches, tiles
-from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.pool import cut, for_each, get_num_threads
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import Array, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _GATHER_ROWS = 512  # rows (n, oy) of one product
 _VECTOR = 16  # numbers
 
 
-def interleave_phases(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    window: Window,
-    finish: Finish,
-) -> None:
+def interleave_phases(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Convolutions of stride 1, one for each phase of dx."""
     _, kh, kw, C = w.shape
     (N, H, W, _), ((sh, sw), (ph, pw), (dh, dw)) = dx.shape, window
@@ -48,12 +42,11 @@ def interleave_phases(
         for b in horizontal
     }
     K = max(matrix.shape[1] for matrix in matrices.values())
-    parts = tiles(N, vertical[0].pixels, horizontal[0].pixels, max(K, 1), dy.itemsize)
 
-    def body(i: int) -> None:
-        n0, n1, q0, _ = parts[i]
+    def body(tile: Tile) -> None:
+        n0, n1, q0, _ = tile
         for a in vertical:
-            q1 = min(parts[i].q1, a.pixels)
+            q1 = min(tile.q1, a.pixels)
             if q1 <= q0:
                 continue
             for b in horizontal:
@@ -67,16 +60,10 @@ def interleave_phases(
                 finish(flat)
                 dx[n0:n1, a.first + q0 * sh : a.first + (q1 - 1) * sh + 1 : sh, b.first :: sw] = out
 
-    parallel_for(len(parts), body)
+    for_each(tiles(N, vertical[0].pixels, horizontal[0].pixels, max(K, 1), dy.itemsize), body)
 
 
-def gather_columns(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    window: Window,
-    finish: Finish,
-) -> None:
+def gather_columns(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Columns of dx are gathered, rows scattered; horizontally without dilation.
 
         shares[n,oy,ix,ky,c] = sum over kx, o   dy[n,oy,ox,o] w[o,ky,kx,c]        ix = ox*s - p + kx
@@ -94,10 +81,9 @@ def gather_columns(
     matrices = [panels(w[:, :, phase.taps].transpose(2, 0, 1, 3).reshape(-1, kh * C)) for phase in horizontal]
     n_tiles = max(-(-N * OH // _GATHER_ROWS), min(N, get_num_threads()))
 
-    def body(i: int) -> None:
-        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        rows = dy[n0:n1].reshape(-1, OW * O)
-        shares = scratch("shares", (n1 - n0, OH, W, kh, C), dy.dtype)
+    def body(n: slice) -> None:
+        rows = dy[n].reshape(-1, OW * O)
+        shares = scratch("shares", (n.stop - n.start, OH, W, kh, C), dy.dtype)
         columns = shares.reshape(len(rows), W, kh * C)
         for phase, matrix in zip(horizontal, matrices, strict=True):
             for q in range(phase.pixels):
@@ -108,55 +94,39 @@ def gather_columns(
                     multiply(rows[:, u0 * O : u1 * O], matrix[:, (u0 - start) * O : (u1 - start) * O], out)
                 else:
                     out[...] = 0
-        image = scratch("image", (n1 - n0, W, height, C), dy.dtype)
+        image = scratch("image", (n.stop - n.start, W, height, C), dy.dtype)
         image[...] = 0
         for oy in range(OH):
             image[:, :, oy * sh : oy * sh + (kh - 1) * dh + 1 : dh] += shares[:, oy]
-        dx[n0:n1] = image[:, :, ph : ph + H].transpose(0, 2, 1, 3)
-        finish(dx[n0:n1].reshape(-1, C))
+        dx[n] = image[:, :, ph : ph + H].transpose(0, 2, 1, 3)
+        finish(dx[n].reshape(-1, C))
 
-    parallel_for(n_tiles, body)
+    for_each(cut(N, n_tiles), body)
 
 
-def scatter_planes(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    window: Window,
-    finish: Finish,
-) -> None:
+def scatter_planes(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """Each tap's share of dx as planes (C, n, OH, OW), all by one product, added where the tap points."""
     (N, OH, OW, O), (_, kh, kw, C), (_, H, W, _) = dy.shape, w.shape, dx.shape
-    (sh, sw), (ph, pw), (dh, dw) = window
+    ph, pw = window.padding
     height, width = _reached((OH, OW), (kh, kw), (H, W), window)
     matrix = w.reshape(O, kh * kw * C)
     n_tiles = -(-N // max(1, tiles(N, OH, OW, kh * kw * C, dy.itemsize)[0].n1))
 
-    def body(i: int) -> None:
-        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        n = n1 - n0
+    def body(part: slice) -> None:
+        n = part.stop - part.start
         shares = scratch("columns", (kh, kw, C, n, OH, OW), dy.dtype)
-        np.matmul(matrix.T, dy[n0:n1].reshape(-1, O).T, out=shares.reshape(kh * kw * C, -1))
+        np.matmul(matrix.T, dy[part].reshape(-1, O).T, out=shares.reshape(kh * kw * C, -1))
         planes = scratch("planes", (C, n, height, width), dy.dtype)
         planes[...] = 0
-        for ky in range(kh):
-            for kx in range(kw):
-                lines = slice(ky * dh, ky * dh + (OH - 1) * sh + 1, sh)
-                columns = slice(kx * dw, kx * dw + (OW - 1) * sw + 1, sw)
-                planes[:, :, lines, columns] += shares[ky, kx]
-        dx[n0:n1] = planes[:, :, ph : ph + H, pw : pw + W].transpose(1, 2, 3, 0)
-        finish(dx[n0:n1].reshape(-1, C))
+        for ky, kx, (lines, columns) in window.slices((kh, kw), (OH, OW)):
+            planes[:, :, lines, columns] += shares[ky, kx]
+        dx[part] = planes[:, :, ph : ph + H, pw : pw + W].transpose(1, 2, 3, 0)
+        finish(dx[part].reshape(-1, C))
 
-    parallel_for(n_tiles, body)
+    for_each(cut(N, n_tiles), body)
 
 
-def overlap_blocks(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    window: Window,
-    finish: Finish,
-) -> None:
+def overlap_blocks(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """A pixel of dy reaches blocks of s*s pixels of dx: two each way if the kernel is at most 2s wide.
 
     With iy + p = s*b + f and ky = s*a + f, where b counts blocks and f the pixels in one,
@@ -179,11 +149,10 @@ def overlap_blocks(
     matrices = panels(matrices.reshape(A * B, O, K))
     n_tiles = -(-N // max(1, tiles(N, OH, OW, K, dy.itemsize)[0].n1))
 
-    def body(i: int) -> None:
-        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        n = n1 - n0
+    def body(part: slice) -> None:
+        n = part.stop - part.start
         shares = scratch("columns", (A, B, n, OH, OW, K), dy.dtype)
-        multiply(dy[n0:n1].reshape(1, -1, O), matrices, out=shares.reshape(A * B, -1, K))
+        multiply(dy[part].reshape(1, -1, O), matrices, out=shares.reshape(A * B, -1, K))
         blocks = scratch("blocks", (n, BH, BW, K), dy.dtype)
         blocks[...] = 0
         for a in range(A):
@@ -191,32 +160,24 @@ def overlap_blocks(
                 blocks[:, a : a + OH, b : b + OW] += shares[a, b]
         image = scratch("image", (n, BH, sh, BW, sw * C), dy.dtype)
         image[...] = blocks[..., :block].reshape(n, BH, BW, sh, sw * C).swapaxes(2, 3)
-        dx[n0:n1] = image.reshape(n, BH * sh, BW * sw, C)[:, ph : ph + H, pw : pw + W]
-        finish(dx[n0:n1].reshape(-1, C))
+        dx[part] = image.reshape(n, BH * sh, BW * sw, C)[:, ph : ph + H, pw : pw + W]
+        finish(dx[part].reshape(-1, C))
 
-    parallel_for(n_tiles, body)
+    for_each(cut(N, n_tiles), body)
 
 
-def spread_pixel(
-    dy: np.ndarray,
-    w: np.ndarray,
-    dx: np.ndarray,
-    finish: Finish,
-) -> None:
+def spread_pixel(dy: Array, w: Array, dx: Array, window: Window, finish: Finish) -> None:
     """dy has one pixel and the kernel covers the image: dx is one product, cut into blocks of pixels."""
-    N, H, W, C = dx.shape
-    O = len(w)
-    n_blocks = min(H * W, 4 * get_num_threads())
-    cuts = [H * W * i // n_blocks * C for i in range(n_blocks + 1)]
+    (N, H, W, C), O = dx.shape, len(w)
 
-    def body(i: int) -> None:
-        block = slice(cuts[i], cuts[i + 1])
-        out = scratch("columns", (N, cuts[i + 1] - cuts[i]), dy.dtype)
+    def body(pixels: slice) -> None:
+        block = slice(pixels.start * C, pixels.stop * C)
+        out = scratch("columns", (N, block.stop - block.start), dy.dtype)
         np.matmul(dy.reshape(N, O), w.reshape(O, -1)[:, block], out=out)
         finish(out.reshape(-1, C))
         dx.reshape(N, -1)[:, block] = out
 
-    parallel_for(n_blocks, body)
+    for_each(cut(H * W, min(H * W, 4 * get_num_threads())), body)
 
 
 class _Phase(NamedTuple):

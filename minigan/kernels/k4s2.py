@@ -29,16 +29,15 @@ of outputs are padded with zeros to whole blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigan.kernels.elementwise import Activation, finisher
-from minigan.kernels.layout import channels_first, channels_last
-from minigan.kernels.pool import get_num_threads, parallel_for
+from minigan.kernels.elementwise import Finish
+from minigan.kernels.layout import cropped
+from minigan.kernels.pool import chunks, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
@@ -69,7 +68,7 @@ def fills_blocks(input_size: Pair) -> bool:
     return (OH + OH % 2) * (OW + OW % 2) <= _PADDED * OH * OW
 
 
-def forward_weight(weight: np.ndarray) -> np.ndarray:
+def forward_weight(weight: Array) -> Array:
     """U (3, 3, 4C, O) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
     O, C, _, _ = weight.shape
     width = panel_width(O)
@@ -80,7 +79,7 @@ def forward_weight(weight: np.ndarray) -> np.ndarray:
     return U.reshape(3, 3, O // width, 4 * C, width)
 
 
-def backward_weight(weight: np.ndarray) -> np.ndarray:
+def backward_weight(weight: Array) -> Array:
     """U^T (3, 3, O, 4C) of weight (O, C, 4, 4), in panels; it holds until the weight changes."""
     O, C, _, _ = weight.shape
     width = panel_width(4 * C)
@@ -95,156 +94,118 @@ def backward_weight(weight: np.ndarray) -> np.ndarray:
     return U.reshape(3, 3, 4 * C // width, O, width)
 
 
-def _transform_weight(phases: np.ndarray, U: np.ndarray) -> None:
+def _transform_weight(phases: Array, U: Array) -> None:
     """U (3, 3, ...) of phases (a, b, ...), both with the same axes behind."""
     axis = int(np.argmax(U.shape[2:])) + 2
 
-    def body(i: int) -> None:
-        part = (slice(None),) * axis + (slice(i * 16, (i + 1) * 16),)
-        u, w = U[part], phases[part]
+    def body(part: slice) -> None:
+        at = (slice(None),) * axis + (part,)
+        u, w = U[at], phases[at]
         u[::2, ::2] = w
         np.add(u[0, ::2], u[2, ::2], out=u[1, ::2])
         np.add(u[:, 0], u[:, 2], out=u[:, 1])
 
-    parallel_for(-(-U.shape[axis] // 16), body)
+    for_each(chunks(U.shape[axis], 16), body)
 
 
-def conv2d(
-    x: np.ndarray,
-    U: np.ndarray,
-    bias: np.ndarray | None = None,
-    activation: Activation | None = None,
-) -> np.ndarray:
-    """(N, C, 2 OH, 2 OW) -> (N, O, OH, OW), then bias and activation; U is forward_weight's."""
-    x = channels_last(x)
-    (N, H, W, C), O = x.shape, U.shape[2] * U.shape[4]
-    OH, OW = H // 2, W // 2
+def conv2d(x: Array, U: Array, y: Array, finish: Finish) -> None:
+    """(N, 2 OH, 2 OW, C) -> y (N, OH, OW, O), finished; U is forward_weight's."""
+    (N, OH, OW, O), C = y.shape, x.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
-    finish = finisher(bias, activation)
-    y = empty((N, OH, OW, O), x.dtype)
-    n_tiles, cut = _image_tiles(N, TH * TW)
+    exact = (OH, OW) == (2 * TH, 2 * TW)
 
-    def body(i: int) -> None:
-        n0, n1 = cut(i)
-        n = n1 - n0
+    def body(part: slice) -> None:
+        n = part.stop - part.start
         V = scratch("V", (3, 3, n, TH, TW, 4 * C), x.dtype)
-        _transform_pixels(x[n0:n1], V)
+        _transform_pixels(x[part], V)
         M = scratch("M", (3, 3, n, TH, TW, O), x.dtype)
         multiply(V.reshape(3, 3, -1, 4 * C), U, out=M.reshape(3, 3, -1, O))
         M[::2] += M[1]
-        exact = (OH, OW) == (2 * TH, 2 * TW)
-        out = y[n0:n1] if exact else scratch("image", (n, 2 * TH, 2 * TW, O), x.dtype)
+        out = y[part] if exact else scratch("image", (n, 2 * TH, 2 * TW, O), x.dtype)
         # n, t, a, u, b, o -> a, b, n, t, u, o
         blocks = out.reshape(n, TH, 2, TW, 2, O).transpose(2, 4, 0, 1, 3, 5)
         np.add(M[::2, :2], M[::2, 1:], out=blocks)
         if not exact:
-            y[n0:n1] = out[:, :OH, :OW]
-        finish(y[n0:n1].reshape(-1, O))
+            y[part] = out[:, :OH, :OW]
+        finish(y[part].reshape(-1, O))
 
-    parallel_for(n_tiles, body)
-    return channels_first(y)
+    for_each(_image_tiles(N, TH * TW), body)
 
 
-def conv2d_input_grad(
-    dy: np.ndarray,
-    U: np.ndarray,
-    bias: np.ndarray | None = None,
-    activation: Activation | None = None,
-) -> np.ndarray:
-    """(N, O, OH, OW) -> (N, C, 2 OH, 2 OW), then bias and activation: conv_transpose2d's forward.
-
-    U is backward_weight's.
-    """
-    dy = channels_last(dy)
-    (N, OH, OW, O), C = dy.shape, U.shape[2] * U.shape[4] // 4
+def conv2d_input_grad(dy: Array, U: Array, dx: Array, finish: Finish) -> None:
+    """(N, OH, OW, O) -> dx (N, 2 OH, 2 OW, C), finished: conv_transpose2d's forward. U is backward_weight's."""
+    (N, OH, OW, O), C = dy.shape, dx.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
-    finish = finisher(bias, activation)
-    dx = empty((N, 2 * OH, 2 * OW, C), dy.dtype)
-    n_tiles, cut = _image_tiles(N, TH * TW)
+    exact = (OH, OW) == (2 * TH, 2 * TW)
 
-    def body(i: int) -> None:
-        n0, n1 = cut(i)
-        n = n1 - n0
+    def body(part: slice) -> None:
+        n = part.stop - part.start
         E = scratch("E", (3, 3, n, TH, TW, O), dy.dtype)
-        _transform_outputs(dy[n0:n1], E)
+        _transform_outputs(dy[part], E)
         V = scratch("V", (3, 3, n, TH, TW, 4 * C), dy.dtype)
         multiply(E.reshape(3, 3, -1, O), U, out=V.reshape(3, 3, -1, 4 * C))
-        exact = (OH, OW) == (2 * TH, 2 * TW)
-        out = dx[n0:n1] if exact else scratch("image", (n, 4 * TH, 4 * TW, C), dy.dtype)
+        out = dx[part] if exact else scratch("image", (n, 4 * TH, 4 * TW, C), dy.dtype)
         _gather_pixels(V, out)
         if not exact:
-            dx[n0:n1] = out[:, : 2 * OH, : 2 * OW]
-        finish(dx[n0:n1].reshape(-1, C))
+            dx[part] = out[:, : 2 * OH, : 2 * OW]
+        finish(dx[part].reshape(-1, C))
 
-    parallel_for(n_tiles, body)
-    return channels_first(dx)
+    for_each(_image_tiles(N, TH * TW), body)
 
 
-def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """(N, C, 2 OH, 2 OW) and (N, O, OH, OW) -> (O, C, 4, 4).
+def conv2d_weight_grad(x: Array, dy: Array) -> Array:
+    """(N, 2 OH, 2 OW, C) and (N, OH, OW, O) -> (O, 4, 4, C).
 
     Round by round over the batch: transform some images, then add each component's product to its sum. A sum
     has one owner and a fixed order, so any number of threads gives the same bits.
     """
-    x, dy = channels_last(x), channels_last(dy)
     (N, OH, OW, O), C = dy.shape, x.shape[3]
     sums = scratch("U", (9, O, 4 * C), x.dtype)
     sums[...] = 0
     blocks = max(_GRAD_BLOCKS, _GRAD_NUMBERS // (9 * 4 * C))
     n_round = max(1, blocks // (-(-OH // 2) * -(-OW // 2)))
-    for n in range(0, N, n_round):
-        _add_products(x[n : n + n_round], dy[n : n + n_round], sums)
+    for n in chunks(N, n_round):
+        _add_products(x[n], dy[n], sums)
     dw = empty((O, 4, 4, C), x.dtype)
     u = sums.reshape(3, 3, O, 2, 2, C)
     # o, a, r, b, r', c -> a, b, o, r, r', c
     w = dw.reshape(O, 2, 2, 2, 2, C).transpose(1, 3, 0, 2, 4, 5)
 
-    def fold(i: int) -> None:
-        o = slice(i * 32, (i + 1) * 32)
+    def fold(o: slice) -> None:
         rows = u[:2, :, o] + u[1:, :, o]
         np.add(rows[:, :2], rows[:, 1:], out=w[:, :, o])
 
-    parallel_for(-(-O // 32), fold)
-    return channels_first(dw)
+    for_each(chunks(O, 32), fold)
+    return dw
 
 
-def _add_products(x: np.ndarray, dy: np.ndarray, sums: np.ndarray) -> None:
+def _add_products(x: Array, dy: Array, sums: Array) -> None:
     """sums[i,j] += E[i,j]^T @ V[i,j] over these images."""
     (N, OH, OW, O), C = dy.shape, x.shape[3]
     TH, TW = -(-OH // 2), -(-OW // 2)
     V = scratch("V of a round", (3, 3, N, TH, TW, 4 * C), x.dtype)
     E = scratch("E of a round", (3, 3, N, TH, TW, O), x.dtype)
-    n_tiles = min(N, 2 * get_num_threads())
     blocks = N * TH * TW
-    n_products = -(-blocks // _GRAD_ROWS)
 
-    def transform(i: int) -> None:
-        n0, n1 = i * N // n_tiles, (i + 1) * N // n_tiles
-        _transform_pixels(x[n0:n1], V[:, :, n0:n1])
-        _transform_outputs(dy[n0:n1], E[:, :, n0:n1])
+    def transform(n: slice) -> None:
+        _transform_pixels(x[n], V[:, :, n])
+        _transform_outputs(dy[n], E[:, :, n])
 
     def add_products(i: int) -> None:
         e, v = E.reshape(9, blocks, O)[i], V.reshape(9, blocks, 4 * C)[i]
         product = scratch("M", (O, 4 * C), x.dtype)
-        for j in range(n_products):
-            rows = slice(j * blocks // n_products, (j + 1) * blocks // n_products)
+        for rows in cut(blocks, -(-blocks // _GRAD_ROWS)):
             multiply_transposed(e[rows], v[rows], out=product)
             sums[i] += product
 
-    parallel_for(n_tiles, transform)
+    for_each(cut(N, min(N, 2 * get_num_threads())), transform)
     parallel_for(9, add_products)
 
 
-def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
+def _transform_pixels(x: Array, V: Array) -> None:
     """V (3, 3, n, TH, TW, 4C) of whole images x (n, H, W, C)."""
-    (_, _, n, TH, TW, _), (_, H, W, C) = V.shape, x.shape
-    padded = scratch("image with border", (n, 4 * TH + 2, 4 * TW + 2, C), x.dtype)
-    padded[:, 0] = 0
-    padded[:, H + 1 :] = 0
-    padded[:, 1 : H + 1, 0] = 0
-    padded[:, 1 : H + 1, W + 1 :] = 0
-    padded[:, 1 : H + 1, 1 : W + 1] = x
-    pairs = padded.reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
+    (_, _, n, TH, TW, _), C = V.shape, x.shape[3]
+    pairs = cropped(x, (-1, 4 * TH + 1), (-1, 4 * TW + 1)).reshape(n, 2 * TH + 1, 2, 4 * TW + 2, C)
     d1 = pairs[:, 1::2]
     rows = scratch("rows", (3, n, TH, 2, 4 * TW + 2, C), x.dtype)
     np.subtract(_with_next(pairs[:, ::2], 1), d1, out=rows[::2])
@@ -256,7 +217,7 @@ def _transform_pixels(x: np.ndarray, V: np.ndarray) -> None:
     blocks[1] = c1
 
 
-def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
+def _gather_pixels(V: Array, dx: Array) -> None:
     """The transposed map: V (3, 3, n, TH, TW, 4C), spoilt here -> contiguous dx (n, 4 TH, 4 TW, C)."""
     (_, _, n, TH, TW, _), C = V.shape, dx.shape[3]
     v0, v1, v2 = V.reshape(3, 3, n, TH, TW, 2, 2 * C).swapaxes(0, 1)
@@ -277,19 +238,19 @@ def _gather_pixels(V: np.ndarray, dx: np.ndarray) -> None:
     block[:, -1, 3] = r2[:, -1, 0]
 
 
-def _columns(rows: np.ndarray) -> np.ndarray:
+def _columns(rows: Array) -> Array:
     """(3, n, TH, r, (u, a, r'), c) -> (3, n, TH, (u, a), r, (r', c))"""
     _, n, TH, _, W, C = rows.shape
     return rows.reshape(3, n, TH, 2, W // 2, 2 * C).swapaxes(3, 4)
 
 
-def _with_next(x: np.ndarray, axis: int) -> np.ndarray:
+def _with_next(x: Array, axis: int) -> Array:
     """x without the last and x without the first along an axis, as one view (2, ...)."""
     shape = (2, *x.shape[:axis], x.shape[axis] - 1, *x.shape[axis + 1 :])
     return as_strided(x, shape, (x.strides[axis], *x.strides), writeable=False)
 
 
-def _transform_outputs(dy: np.ndarray, E: np.ndarray) -> None:
+def _transform_outputs(dy: Array, E: Array) -> None:
     """E (3, 3, n, TH, TW, O) of whole images dy (n, OH, OW, O)."""
     _, _, n, TH, TW, O = E.shape
     _, OH, OW, _ = dy.shape
@@ -305,8 +266,7 @@ def _transform_outputs(dy: np.ndarray, E: np.ndarray) -> None:
     np.add(E[:, 0], E[:, 2], out=E[:, 1])
 
 
-def _image_tiles(N: int, blocks: int) -> tuple[int, Callable[[int], tuple[int, int]]]:
-    """How many tiles N images of so many blocks make, and which images are in tile i."""
+def _image_tiles(N: int, blocks: int) -> list[slice]:
+    """Tiles of N images of so many blocks each."""
     n = max(1, min(_BLOCKS // blocks, math.ceil(N / (2 * get_num_threads()))))
-    n_tiles = -(-N // n)
-    return n_tiles, lambda i: (i * N // n_tiles, (i + 1) * N // n_tiles)
+    return cut(N, -(-N // n))

@@ -30,7 +30,7 @@ import numpy as np
 from minigan.kernels.elementwise import Activation
 from minigan.kernels.layout import channels_first, channels_last
 from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import constant, empty, scratch
+from minigan.kernels.scratch import Array, constant, empty, scratch
 
 _TILE = 1 << 19  # elements of a tile that is summed
 _ALONE = 1 << 18  # elements: below, one thread is done before two have started
@@ -38,13 +38,13 @@ _SUMMED = 1 << 10  # numbers in a row that is added to the next
 _REWRITTEN = 1 << 13  # numbers in a row that is multiplied by a vector: numpy copies shorter vectors first
 
 
-def channel_sums(x: np.ndarray) -> np.ndarray:
+def channel_sums(x: Array) -> Array:
     """The sum of every channel, (C,)."""
     tiles = _tiles(_rows(x), _SUMMED)
     return _summed((len(tiles), 1, x.shape[1]), lambda k: [_sum(tiles[k])])[0].astype(x.dtype)
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of every channel, (C,) each."""
     rows = _rows(x)
     mean, var = _moments(rows)
@@ -57,14 +57,14 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normalize(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array,
+    var: Array,
     eps: float = 1e-5,
     activation: Activation | None = None,
-) -> np.ndarray:
+) -> Array:
     """y for a given mean and variance, as in evaluation."""
     rows = _rows(x)
     y = empty(rows.shape, x.dtype)
@@ -85,15 +85,15 @@ def normalize(
 
 
 def batch_norm_backward(
-    dy: np.ndarray,
-    x: np.ndarray,
-    weight: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
+    dy: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    var: Array,
     eps: float = 1e-5,
-    y: np.ndarray | None = None,
+    y: Array | None = None,
     activation: Activation | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias; y is the forward's result, needed if there was an activation."""
     g, rows = _rows(dy), _rows(x)
     R, C = rows.shape
@@ -102,10 +102,10 @@ def batch_norm_backward(
         y, dz = None, g
     gs, ys, xs, dzs = (_tiles(part, _SUMMED) for part in (g, g if y is None else _rows(y), rows, dz))
 
-    def sums(k: int) -> list[np.ndarray]:
+    def sums(k: int) -> list[Array]:
         if activation is not None:
             activation.backward(gs[k], ys[k], dzs[k])
-        return [_sum(dzs[k]), _sum_of_products(dzs[k], xs[k])]
+        return [_sum(dzs[k]), np.einsum("rc,rc->c", dzs[k], xs[k])]
 
     dbias, products = _summed((len(xs), 2, C), sums)
     centered = products - mean * dbias
@@ -132,20 +132,21 @@ def batch_norm_backward(
     return _like(dx, x), dweight.astype(x.dtype), dbias.astype(x.dtype)
 
 
-def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(rows: Array) -> tuple[Array, Array]:
     R, C = rows.shape
     tiles = _tiles(rows, _SUMMED)
-    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), _sum_of_products(tiles[k], tiles[k])])
+    squares_of = lambda x: np.einsum("rc,rc->c", x, x)
+    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), squares_of(tiles[k])])
     mean = total / R
     return mean, np.maximum(squares / R - mean * mean, 0)
 
 
-def _drowned(mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+def _drowned(mean: Array, var: Array) -> Array:
     """Which channels have sums over x that cannot be trusted to show what happens around the mean."""
     return mean.astype(np.float64) ** 2 > 4 * var
 
 
-def _summed(shape: tuple[int, int, int], sums: Callable[[int], list[np.ndarray]]) -> np.ndarray:
+def _summed(shape: tuple[int, int, int], sums: Callable[[int], list[Array]]) -> Array:
     """What sums(k) says of tile k, (g*C,) each, added up over g and the tiles: (tiles, n, C) -> (n, C)."""
     partial = np.empty(shape)
 
@@ -154,28 +155,23 @@ def _summed(shape: tuple[int, int, int], sums: Callable[[int], list[np.ndarray]]
             np.add.reduce(wide.reshape(-1, shape[2]), axis=0, dtype=partial.dtype, out=out)
 
     parallel_for(shape[0], body)
-    total: np.ndarray = partial.sum(axis=0)
+    total: Array = partial.sum(axis=0)
     return total
 
 
-def _sum(tile: np.ndarray) -> np.ndarray:
-    sums: np.ndarray = constant(1, len(tile), tile.dtype) @ tile
+def _sum(tile: Array) -> Array:
+    sums: Array = constant(1, len(tile), tile.dtype) @ tile
     return sums
 
 
-def _sum_of_products(tile: np.ndarray, other: np.ndarray) -> np.ndarray:
-    sums: np.ndarray = np.einsum("rc,rc->c", tile, other)
-    return sums
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
+def _rows(x: Array) -> Array:
     """(N, C) or (N, C, H, W) -> contiguous (R, C)."""
     if x.ndim == 4:
         return channels_last(x).reshape(-1, x.shape[1])
     return np.ascontiguousarray(x)
 
 
-def _like(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _like(rows: Array, x: Array) -> Array:
     """(R, C) -> the shape of x."""
     if x.ndim == 4:
         N, C, H, W = x.shape
@@ -183,7 +179,7 @@ def _like(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _tiles(rows: np.ndarray, width: int) -> list[np.ndarray]:
+def _tiles(rows: Array, width: int) -> list[Array]:
     """Contiguous (R, C) -> tiles (r, g*C), g rows laid end to end so that they are about as long as the width.
 
     A tile has a power of two of rows, the last one what is left; there are two at least, for two threads.
@@ -204,6 +200,6 @@ def _repeats(C: int, width: int) -> int:
     return 1 << (-(-width // C) - 1).bit_length()
 
 
-def _repeated(dtype: np.dtype, *vectors: np.ndarray) -> list[np.ndarray]:
+def _repeated(dtype: np.dtype, *vectors: Array) -> list[Array]:
     """Vectors (C,) as often as the longest row of a tile needs them."""
     return [np.tile(v.astype(dtype), _repeats(len(v), _REWRITTEN)) for v in vectors]

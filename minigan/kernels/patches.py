@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigan.kernels.layout import cropped
 from minigan.kernels.pool import get_num_threads
-from minigan.kernels.scratch import scratch
+from minigan.kernels.scratch import Array, scratch
 
 _TILE_BYTES = 1 << 22  # more than the second-level cache holds: between two calls threads wait for each other
 _LONG_RUN = 12  # numbers: then the strides of shorter runs across the image cost more
@@ -64,7 +65,7 @@ def bands(n0: int, n1: int, OH: int, OW: int, rows: int) -> list[Tile]:
     return [Tile(n, n + 1, q0, q1) for n in range(n0, n1) for q0, q1 in pairwise(cuts)]
 
 
-def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis) -> np.ndarray:
+def patches(x: Array, tile: Tile, OW: int, vertical: Axis, horizontal: Axis) -> Array:
     """The tile's columns (n * rows * OW, taps * taps * C) of x (N, H, W, C), as a matrix that BLAS accepts.
 
     It may be a view of x, or live in this thread's scratch until the next call.
@@ -76,7 +77,7 @@ def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis
     if top >= 0 and bottom <= H and left >= 0 and right <= W:
         source, origin = x, ((n0 * H + top) * W + left) * C
     else:
-        source, origin = _window(x, n0, n1, top, bottom, left, right), 0
+        source, origin = cropped(x[n0:n1], (top, bottom), (left, right)), 0
         _, H, W, _ = source.shape
     pixel = C * x.itemsize
     line = W * pixel
@@ -103,26 +104,6 @@ def patches(x: np.ndarray, tile: Tile, OW: int, vertical: Axis, horizontal: Axis
     columns = scratch("columns", shape[3:] + shape[:3], x.dtype)
     columns[...] = view.transpose(3, 4, 5, 0, 1, 2)
     return columns.reshape(K, rows).T
-
-
-def _window(x: np.ndarray, n0: int, n1: int, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-    """x[n0:n1, top:bottom, left:right], zero outside of x."""
-    _, H, W, C = x.shape
-    window = scratch("window", (n1 - n0, bottom - top, right - left, C), x.dtype)
-    y0, y1 = _overlap(top, bottom, H)
-    x0, x1 = _overlap(left, right, W)
-    window[:, : y0 - top] = 0
-    window[:, y1 - top :] = 0
-    window[:, y0 - top : y1 - top, : x0 - left] = 0
-    window[:, y0 - top : y1 - top, x1 - left :] = 0
-    window[:, y0 - top : y1 - top, x0 - left : x1 - left] = x[n0:n1, y0:y1, x0:x1]
-    return window
-
-
-def _overlap(low: int, high: int, size: int) -> tuple[int, int]:
-    """The part of range(low, high) that lies in range(size); empty parts stay within low and high."""
-    first = min(max(0, low), high)
-    return first, max(min(size, high), first)
 
 
 def _joined(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:

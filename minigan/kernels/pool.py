@@ -18,14 +18,15 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from queue import SimpleQueue
-from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import LibController, ThreadpoolController
 
+Part = TypeVar("Part")
 _BUFFER = 1024  # numbers; fewer are slower for runs of less than 100
 
 
@@ -53,6 +54,21 @@ def parallel_for(n_tiles: int, body: Callable[[int], object]) -> None:
         job.done.acquire()
         if job.error is not None:
             raise job.error
+
+
+def for_each(parts: Sequence[Part], body: Callable[[Part], object]) -> None:
+    """body(part) for every part, as parallel_for."""
+    parallel_for(len(parts), lambda i: body(parts[i]))
+
+
+def cut(n: int, n_parts: int) -> list[slice]:
+    """n things cut into parts that are as even as they come."""
+    return [slice(i * n // n_parts, (i + 1) * n // n_parts) for i in range(n_parts)]
+
+
+def chunks(n: int, size: int) -> list[slice]:
+    """n things in parts of this size; what is left is the last."""
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
 def set_num_threads(n: int) -> None:
@@ -83,9 +99,7 @@ class SingleThreadedBLAS:
                 _holders += 1
         _thread.depth = depth + 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         global _holders
         _thread.depth -= 1
         if _thread.depth == 0:
@@ -170,25 +184,21 @@ def _blas_libraries() -> list[LibController]:
 def _hold_blas() -> None:
     global _saved
     _saved = [library.get_num_threads() for library in _blas_libraries()]
-    for library, n in zip(_blas_libraries(), _saved, strict=True):
-        if n != 1:
-            _set_blas_threads(library, 1)
+    _set_blas_threads([1] * len(_saved))
 
 
 def _restore_blas() -> None:
-    for library, n in zip(_blas_libraries(), _saved, strict=True):
-        if n != 1:
-            _set_blas_threads(library, n)
+    _set_blas_threads(_saved)
 
 
-def _set_blas_threads(library: LibController, n: int) -> None:
+def _set_blas_threads(numbers: list[int]) -> None:
     """threadpoolctl 3.8 heeds one thread only, but the last one out need not be the first one in."""
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
-    library.set_num_threads(n)
-    if release is not None:
-        release(force=True)
+    for library, saved, n in zip(_blas_libraries(), _saved, numbers, strict=True):
+        if saved != 1:
+            release = getattr(library, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            library.set_num_threads(n)
+            release(force=True)
 
 
 def _after_fork() -> None:

@@ -3,7 +3,7 @@
     z[n,r,q,o]   = sum over ky, kx, c   x[n,r+ky-p,q+kx-p,c] w[o,ky,kx,c]
     y[n,oy,ox,o] = f(b[o] + max over ty, tx in {0, 1} of z[n,2oy+ty,2ox+tx,o])        f(z) = max(z, a z)
 
-with a slope a in [0, 1]: 0 is ReLU, 1 no activation, between them leaky ReLU.
+with a slope a in [0, 1]: 0 is ReLU, more is leaky ReLU.
 
 With few channels a convolution is little work and z is large, so most of the time z, its gradient and their copies are
 on their way to memory and back. Here they stay in a tile's scratch. Forwards only y comes out, and four bits for each
@@ -33,11 +33,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigan.kernels.layout import add_to_rows, channels_first, channels_last
-from minigan.kernels.pool import parallel_for
-from minigan.kernels.pooling import bordered
+from minigan.kernels.layout import add_to_rows, bordered, channels_first, channels_last
+from minigan.kernels.pool import cut, parallel_for
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import constant, constant_like, empty, scratch
+from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch
 from minigan.kernels.weights import once
 from minigan.primitives.convolution import Pair, Window
 
@@ -47,12 +46,7 @@ _GRAD_ROWS = 192  # rows of one product in the weight gradient, of those that ar
 _VECTOR = 16  # numbers
 
 
-def takes(
-    x_shape: Sequence[int],
-    weight_shape: Sequence[int],
-    window: Window,
-    slope: float,
-) -> bool:
+def takes(x_shape: Sequence[int], weight_shape: Sequence[int], window: Window, slope: float) -> bool:
     """Whether there is a kernel for this, and it is faster than a convolution and a pooling one after the other."""
     _, C, kh, kw = weight_shape
     return (
@@ -64,12 +58,8 @@ def takes(
 
 
 def conv2d_max_pool2d(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    padding: Pair = (0, 0),
-    slope: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray | None]:
+    x: Array, weight: Array, bias: Array | None = None, padding: Pair = (0, 0), slope: float = 1.0
+) -> tuple[Array, Array | None]:
     """(N, C, H, W) by (O, C, kh, kw) -> y (N, O, OH, OW), OH = (H + 2p - kh + 1) // 2, and the bits for `gradients`.
 
     Where it hands back no bits, y is not to be used.
@@ -81,6 +71,7 @@ def conv2d_max_pool2d(
     parts = _tiles(N, OH * OW * O)
     finite = [False] * len(parts)
 
+    @np.errstate(invalid="ignore", over="ignore")
     def body(i: int) -> None:
         n = parts[i]
         images = n.stop - n.start
@@ -100,30 +91,17 @@ def conv2d_max_pool2d(
         finite[i] = bool(np.isfinite(constant(1.0, len(left), x.dtype) @ left).all())
         result = left.reshape(OH, images, OW * O)
         out = y[n].reshape(images, OH, OW * O).swapaxes(0, 1)
-        if slope == 1:
-            out[...] = result
-        else:
-            np.greater(left, 0, out=positive)
-            least = np.multiply(left, slope, out=upper) if slope else constant_like(upper, 0)
-            np.maximum(result, least.reshape(result.shape), out=out)
+        np.greater(left, 0, out=positive)
+        least = np.multiply(left, slope, out=upper) if slope else constant_like(upper, 0)
+        np.maximum(result, least.reshape(result.shape), out=out)
 
-    def quiet(i: int) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):
-            body(i)
-
-    parallel_for(len(parts), quiet)
+    parallel_for(len(parts), body)
     return channels_first(y), bits if all(finite) else None
 
 
 def gradients(
-    wanted: Sequence[int],
-    dy: np.ndarray,
-    bits: np.ndarray,
-    x: np.ndarray,
-    weight: np.ndarray,
-    padding: Pair = (0, 0),
-    slope: float = 1.0,
-) -> tuple[np.ndarray, ...]:
+    wanted: Sequence[int], dy: Array, bits: Array, x: Array, weight: Array, padding: Pair = (0, 0), slope: float = 1.0
+) -> tuple[Array, ...]:
     """Those of dx, dw and db that are wanted, as numbers 0, 1 and 2, in this order."""
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
     OH, OW = _output_size((H, W), (kh, kw), padding)
@@ -133,7 +111,10 @@ def gradients(
     dx = empty((N, H, W, C) if wants_dx else (0, 0, 0, 0), x.dtype)
     dws = scratch("weight_grad", (len(parts), 2, 2, kh * (kw + 1) * C, O), x.dtype)
     dbs = scratch("bias_grad", (len(parts), O), x.dtype)
-    w = once(_backward_weight, weight) if wants_dx else weight
+    if wants_dx:
+        w = once(_backward_weight, weight)
+        # the lines of a strip, and what the last product has too many
+        length = (H + 2 * padding[0] - kh) * (kw + 1) * C + w.shape[-3] * w.shape[-1]
 
     def body(i: int) -> None:
         n = parts[i]
@@ -147,7 +128,7 @@ def gradients(
         if wants_dw:
             a = _patches(_strips(x[n], OW, kw, padding), OH, OW, kh)
         if wants_dx:
-            lines = scratch("lines", (images * OW, _line_length(H, padding, w, (kh, kw), C)), x.dtype)
+            lines = scratch("lines", (images * OW, length), x.dtype)
             lines[...] = 0
         for ty in (1, 0):
             if ty == 1:
@@ -174,10 +155,9 @@ def gradients(
     return tuple([results[i] for i in wanted])
 
 
-def _strips(x: np.ndarray, OW: int, kw: int, padding: Pair) -> np.ndarray:
+def _strips(x: Array, OW: int, kw: int, padding: Pair) -> Array:
     """x (n, H, W, C) -> (n, OW, H + 2p, (kw+1)*C): the columns 2ox ... 2ox + kw, zero outside of x."""
-    if padding != (0, 0):
-        x = bordered(x, padding, 0)
+    x = bordered(x, padding, 0)
     n, H, W, C = x.shape
     strips = scratch("strips", (n, OW, H, (kw + 1) * C), x.dtype)
     pixel = C * x.itemsize
@@ -187,7 +167,7 @@ def _strips(x: np.ndarray, OW: int, kw: int, padding: Pair) -> np.ndarray:
     return strips
 
 
-def _patches(strips: np.ndarray, OH: int, OW: int, kh: int) -> np.ndarray:
+def _patches(strips: Array, OH: int, OW: int, kh: int) -> Array:
     """A (2, OH, n*OW, kh * width): at [ty, oy, (n, ox)] the lines 2oy + ty ... of each strip; a view."""
     n, _, H, width = strips.shape
     line = width * strips.itemsize
@@ -195,19 +175,16 @@ def _patches(strips: np.ndarray, OH: int, OW: int, kh: int) -> np.ndarray:
     return np.ndarray((2, OH, n * OW, kh * width), strips.dtype, strips.data, 0, strides)
 
 
-def _times_slope(dy: np.ndarray, positive: np.ndarray, slope: float, out: np.ndarray) -> None:
+def _times_slope(dy: Array, positive: Array, slope: float, out: Array) -> None:
     """out (rows, O) = dy f'(y), for dy (OH, n, OW*O) with gaps."""
-    d = out.reshape(dy.shape)
-    if slope == 1:
-        d[...] = dy
-        return
     out[...] = positive
     if slope:
         np.maximum(out, constant_like(out, slope), out=out)
+    d = out.reshape(dy.shape)
     d *= dy
 
 
-def _sum_products(a: np.ndarray, dz: np.ndarray, OW: int, out: np.ndarray) -> None:
+def _sum_products(a: Array, dz: Array, OW: int, out: Array) -> None:
     """out[tx] = the sum of a[oy]^T @ dz[tx, oy] over oy, and over pieces of their rows."""
     (OH, rows, K), O = a.shape, dz.shape[-1]
     piece = min(max(_GRAD_ROWS // OW, 1) * OW, rows)
@@ -225,7 +202,7 @@ def _sum_products(a: np.ndarray, dz: np.ndarray, OW: int, out: np.ndarray) -> No
             out += np.sum(products, axis=(1, 2))
 
 
-def _add_products(dz: np.ndarray, w: np.ndarray, ty: int, width: int, lines: np.ndarray) -> None:
+def _add_products(dz: Array, w: Array, ty: int, width: int, lines: Array) -> None:
     """lines[rows, r...] += the sum of dz[tx, oy] @ w[tx] over tx, for the rows r = 2oy + ty of z."""
     K = w.shape[-3] * w.shape[-1]
     shares = scratch("shares", (*dz.shape[:-1], K), dz.dtype)
@@ -236,7 +213,7 @@ def _add_products(dz: np.ndarray, w: np.ndarray, ty: int, width: int, lines: np.
         lines[:, first : first + K] += share
 
 
-def _add_strips(lines: np.ndarray, OW: int, kw: int, padding: Pair, out: np.ndarray) -> None:
+def _add_strips(lines: Array, OW: int, kw: int, padding: Pair, out: Array) -> None:
     """out (n, H, W, C) = the sum of strips (n, OW, H + 2p, kw + 1, C) where they overlap, less the border."""
     (n, H, W, C), (ph, pw) = out.shape, padding
     image = out if padding == (0, 0) else scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), out.dtype)
@@ -248,26 +225,18 @@ def _add_strips(lines: np.ndarray, OW: int, kw: int, padding: Pair, out: np.ndar
         out[...] = image[:, ph : ph + H, pw : pw + W]
 
 
-def _line_length(H: int, padding: Pair, w: np.ndarray, kernel_size: Pair, C: int) -> int:
-    """Numbers in the lines of a strip, and what the last product has too many."""
-    (kh, kw), K = kernel_size, w.shape[-3] * w.shape[-1]
-    return (H + 2 * padding[0] - kh) * (kw + 1) * C + K
-
-
-def _of_tile(
-    bits: np.ndarray, n: slice, size: int, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_tile(bits: Array, n: slice, size: int, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """The tile's bits as arrays of this shape, size numbers an image: right_won (in rows 0, 1), lower_won, positive."""
     planes = bits[4 * n.start * size : 4 * n.stop * size].reshape(4, *shape)
     return planes[:2], planes[2], planes[3]
 
 
-def _forward_weight(weight: np.ndarray) -> np.ndarray:
+def _forward_weight(weight: Array) -> Array:
     """(O, C, kh, kw) -> (tx, kh*(kw+1)*C, O), in panels."""
     return panels(_both(weight).reshape(2, -1, len(weight)))
 
 
-def _backward_weight(weight: np.ndarray) -> np.ndarray:
+def _backward_weight(weight: Array) -> Array:
     """(O, C, kh, kw) -> left and right minus left (2, O, kh*(kw+1)*C and zeros up to a full vector), in panels."""
     w = _both(weight).reshape(2, -1, len(weight)).swapaxes(1, 2)
     _, O, K = w.shape
@@ -277,7 +246,7 @@ def _backward_weight(weight: np.ndarray) -> np.ndarray:
     return panels(whole)
 
 
-def _both(weight: np.ndarray) -> np.ndarray:
+def _both(weight: Array) -> Array:
     """(O, C, kh, kw) -> (tx, kh, kw+1, C, O), zero in the last column and in the first."""
     O, C, kh, kw = weight.shape
     w = np.zeros((2, kh, kw + 1, C, O), weight.dtype)
@@ -285,7 +254,7 @@ def _both(weight: np.ndarray) -> np.ndarray:
     return w
 
 
-def _one_kernel(dw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _one_kernel(dw: Array, shape: tuple[int, ...]) -> Array:
     """The gradients of left and of right minus left (2, kh*(kw+1)*C, O) -> that of the weight (O, C, kh, kw)."""
     O, C, kh, kw = shape
     left, right = dw.reshape(2, kh, kw + 1, C, O)
@@ -303,4 +272,4 @@ def _output_size(input_size: Sequence[int], kernel_size: Pair, padding: Pair) ->
 def _tiles(N: int, size: int) -> list[slice]:
     """Tiles of whole images, size numbers of y each; an even number of them, for two threads."""
     n_tiles = min(2 * max(-(-N * size // (2 * _TILE)), 1), N)
-    return [slice(N * i // n_tiles, N * (i + 1) // n_tiles) for i in range(n_tiles)]
+    return cut(N, n_tiles)

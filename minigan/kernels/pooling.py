@@ -18,21 +18,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigan.kernels.layout import channels_first, channels_last
-from minigan.kernels.pool import parallel_for
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.layout import bordered, channels_first, channels_last
+from minigan.kernels.pool import cut, for_each
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _TILE = 1 << 20  # elements
 _ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 
-def max_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def max_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, C, H, W) -> (N, C, OH, OW)."""
     return _pool(x, kernel_size, window, np.maximum, -np.inf)
 
 
-def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def max_pool2d_backward(dy: Array, x: Array, y: Array, kernel_size: Pair, window: Window) -> Array:
     """dx, with y the forward's result."""
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     (H, W), (OH, OW), (ph, pw) = x.shape[2:], y.shape[2:], padding
@@ -41,14 +41,14 @@ def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_siz
     disjoint = kh <= sh and kw <= sw
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else bordered(x[n], padding, -np.inf)
+        part = bordered(x[n], padding, -np.inf)
         grad = dx[n] if padding == (0, 0) else scratch("bordered dx", part.shape, x.dtype)
         if not disjoint or (OH * kh, OW * kw) != part.shape[1:3]:
             grad[...] = 0
         top, left = y[n], dy[n]
         share, rest = scratch("share", top.shape, x.dtype), scratch("left", top.shape, x.dtype)
-        for ky, kx in np.ndindex(kh, kw):
-            tap = np.s_[:, ky : ky + (OH - 1) * sh + 1 : sh, kx : kx + (OW - 1) * sw + 1 : sw]
+        for ky, kx, (lines, columns) in window.slices((kh, kw), (OH, OW)):
+            tap = slice(None), lines, columns
             if (ky, kx) == (kh - 1, kw - 1):
                 share = left  # the last takes what is left
             else:
@@ -66,12 +66,12 @@ def max_pool2d_backward(dy: np.ndarray, x: np.ndarray, y: np.ndarray, kernel_siz
     return channels_first(dx)
 
 
-def avg_pool2d(x: np.ndarray, kernel_size: Pair, window: Window) -> np.ndarray:
+def avg_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, C, H, W) -> (N, C, OH, OW)."""
     return _pool(x, kernel_size, window, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
 
 
-def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, window: Window) -> np.ndarray:
+def avg_pool2d_backward(dy: Array, input_size: Pair, kernel_size: Pair, window: Window) -> Array:
     """dx (N, C, H, W) with (H, W) = input_size."""
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     (H, W), (ph, pw) = input_size, padding
@@ -99,13 +99,8 @@ def avg_pool2d_backward(dy: np.ndarray, input_size: Pair, kernel_size: Pair, win
 
 
 def _pool(
-    x: np.ndarray,
-    kernel_size: Pair,
-    window: Window,
-    combine: np.ufunc,
-    border: float,
-    scale: float | None = None,
-) -> np.ndarray:
+    x: Array, kernel_size: Pair, window: Window, combine: np.ufunc, border: float, scale: float | None = None
+) -> Array:
     (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
     N, C, H, W = x.shape
     OH, OW = window.places((H, W), kernel_size)
@@ -113,7 +108,7 @@ def _pool(
     y = empty((N, OH, OW, C), x.dtype)
 
     def body(n: slice) -> None:
-        part = x[n] if padding == (0, 0) else bordered(x[n], padding, border)
+        part = bordered(x[n], padding, border)
         rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
         _combine([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], combine, rows)
         _combine([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], combine, y[n])
@@ -124,7 +119,7 @@ def _pool(
     return channels_first(y)
 
 
-def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> None:
+def _combine(parts: list[Array], combine: np.ufunc, out: Array) -> None:
     if len(parts) == 1:
         out[...] = parts[0]
         return
@@ -133,18 +128,8 @@ def _combine(parts: list[np.ndarray], combine: np.ufunc, out: np.ndarray) -> Non
         combine(out, part, out=out)
 
 
-def bordered(x: np.ndarray, padding: Pair, value: float) -> np.ndarray:
-    """x (n, H, W, C) inside a border of one value, in this thread's scratch."""
-    n, H, W, C = x.shape
-    ph, pw = padding
-    image = scratch("bordered", (n, H + 2 * ph, W + 2 * pw, C), x.dtype)
-    image[...] = value
-    image[:, ph : ph + H, pw : pw + W] = x
-    return image
-
-
-def _for_images(x: np.ndarray, body: Callable[[slice], None]) -> None:
+def _for_images(x: Array, body: Callable[[slice], None]) -> None:
     """Tiles of whole images; two at least, for two threads."""
     N = len(x)
     n = max(1, min(_TILE // max(1, x[:1].size), N if x.size < _ALONE else -(-N // 2)))
-    parallel_for(-(-N // n), lambda i: body(slice(i * n, min((i + 1) * n, N))))
+    for_each(cut(N, -(-N // n)), body)

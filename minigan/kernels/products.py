@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 
 from minigan.kernels.pool import blas_architectures
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 
 _PIECE = 10**6  # multiplications
 _WIDTH = 64  # columns of a panel: four vector registers
@@ -45,7 +45,7 @@ def panel_width(n: int) -> int:
     return _WIDTH if n % _WIDTH == 0 and _cuts() else n
 
 
-def panels(b: np.ndarray) -> np.ndarray:
+def panels(b: Array) -> Array:
     """(..., k, n) -> (..., n/w, k, w) for `multiply`, w = panel_width(n). Copied only where it is cut into pieces."""
     *stack, k, n = b.shape
     w = panel_width(n)
@@ -57,7 +57,7 @@ def panels(b: np.ndarray) -> np.ndarray:
     return copy
 
 
-def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def multiply(a: Array, b: Array, out: Array) -> None:
     """out (..., rows, n) = a (..., rows, k) @ b, given as panels (..., n/w, k, w)."""
     *_, rows, k = a.shape
     *_, q, _, w = b.shape
@@ -82,7 +82,7 @@ def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
             out += product
 
 
-def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def multiply_transposed(a: Array, b: Array, out: Array) -> None:
     """out (m, n) = a^T @ b of a (rows, m) and b (rows, n)."""
     (rows, m), n = a.shape, b.shape[1]
     r = min(_PIECE // max(m * n, 1), _SUMMED[-1]) // _ROUND * _ROUND
@@ -98,7 +98,7 @@ def multiply_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         multiply_stack_transposed(a, b, out)
 
 
-def multiply_stack_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def multiply_stack_transposed(a: Array, b: Array, out: Array) -> None:
     """out (..., m, n) = a^T @ b of a (..., rows, m) and b (..., rows, n), a stack with no sum over it."""
     (*stack, rows, m), n = a.shape, b.shape[-1]
     h, w = _HEIGHT // 2, _WIDTH
@@ -117,7 +117,7 @@ def takes_rows(k: int, n: int) -> bool:
     return _cuts() and n % _WIDTH == 0 and n <= _FEW and _DEPTH < k <= _PIECE // (_WIDTH * _ROUND)
 
 
-def multiply_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def multiply_rows(a: Array, b: Array, out: Array) -> None:
     """out (rows, n) = a (rows, k) @ b for an a that comes from memory: a piece of it meets all panels (n/w, k, w) of b.
 
     A piece has as many rows as k leaves it.

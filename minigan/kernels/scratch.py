@@ -22,17 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+Array = np.ndarray
 _ALIGNMENT = 64  # bytes: one cache line, and the widest vector register
 _SHELVED = 1 << 18  # bytes: smaller blocks the C library keeps by itself
 _SHELF = 1 << 30  # bytes on the shelf; one more, and it is cleared, so that sizes out of use do not stay
 
 
-def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An uninitialised array of this shape. This thread's next request for the name overwrites it."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     try:
-        buffers: dict[str, np.ndarray] = _thread.buffers
+        buffers: dict[str, Array] = _thread.buffers
     except AttributeError:
         buffers = _thread.buffers = {}
     buffer = buffers.get(name)
@@ -41,21 +42,21 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return np.ndarray(shape, dtype, buffer.data)
 
 
-def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """np.empty on a cache line."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     return np.ndarray(shape, dtype, _leased(size) if size >= _SHELVED else _aligned(size).data)
 
 
-def empty_like(x: np.ndarray) -> np.ndarray:
+def empty_like(x: Array) -> Array:
     """np.empty_like on a cache line, with the order of x's axes in memory."""
     order = memory_order(x)
     inverse = sorted(range(x.ndim), key=order.__getitem__)
     return empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose(inverse)
 
 
-def constant(value: float, size: int, dtype: DTypeLike) -> np.ndarray:
+def constant(value: float, size: int, dtype: DTypeLike) -> Array:
     """A shared read-only vector of one value: some ufuncs are slower with a number than with an array."""
     key = value, np.dtype(dtype)
     vector = _constants.get(key)
@@ -67,18 +68,18 @@ def constant(value: float, size: int, dtype: DTypeLike) -> np.ndarray:
     return vector[:size]
 
 
-def constant_like(x: np.ndarray, value: float) -> np.ndarray:
+def constant_like(x: Array, value: float) -> Array:
     """Such a constant in the shape of x, and in the order of its memory if x is contiguous."""
     vector = constant(value, x.size, x.dtype)
     return vector.reshape(x.shape) if x.flags.c_contiguous else vector.reshape(x.T.shape).T
 
 
-def memory_order(x: np.ndarray) -> list[int]:
+def memory_order(x: Array) -> list[int]:
     """The axes of x, the one with the longest stride first."""
     return sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
 
 
-def _aligned(size: int) -> np.ndarray:
+def _aligned(size: int) -> Array:
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + max(size, 1)]
@@ -88,10 +89,10 @@ class _Shelf:
     """Blocks of memory that nobody uses, by their size."""
 
     def __init__(self) -> None:
-        self.blocks: dict[int, list[np.ndarray]] = {}
+        self.blocks: dict[int, list[Array]] = {}
         self.bytes, self.limit = 0, _SHELF  # threads may race for bytes: it is only a guide
 
-    def take(self, size: int) -> np.ndarray:
+    def take(self, size: int) -> Array:
         """A block of this size from the shelf, or else the next larger one, up to twice the size, or else a new one.
 
         Arrays of different sizes are seldom all alive at once: to lend one the other's memory saves an eighth of it.
@@ -103,7 +104,7 @@ class _Shelf:
                 break
         return _aligned(size) if block is None else block
 
-    def _taken(self, size: int) -> np.ndarray | None:
+    def _taken(self, size: int) -> Array | None:
         try:
             block = self.blocks[size].pop()
         except (KeyError, IndexError):  # there is none; or there was, and another thread was faster
@@ -111,7 +112,7 @@ class _Shelf:
         self.bytes -= size
         return block
 
-    def put(self, block: np.ndarray) -> None:
+    def put(self, block: Array) -> None:
         """Keep the block for the next that asks for its size."""
         if self.bytes + block.nbytes > self.limit:
             self.blocks.clear()
@@ -135,7 +136,7 @@ def _lease(size: int) -> Any:
     shelf = _shelf  # at interpreter exit this outlives the module's names
 
     class Lease(ctypes.c_char * size):  # type: ignore[misc]
-        block: np.ndarray
+        block: Array
 
         def __del__(self) -> None:  # the last array on it is gone
             shelf.put(self.block)
@@ -144,5 +145,5 @@ def _lease(size: int) -> Any:
 
 
 _shelf = _Shelf()
-_constants: dict[tuple[float, np.dtype], np.ndarray] = {}
+_constants: dict[tuple[float, np.dtype], Array] = {}
 _thread = threading.local()

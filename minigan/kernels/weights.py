@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
+from minigan.kernels.scratch import Array
 
-_Transform = Callable[[np.ndarray], np.ndarray]
-_Kept = dict[tuple[_Transform, int], tuple[np.ndarray, np.ndarray]]
+_Transform = Callable[[Array], Array]
+_Kept = dict[tuple[_Transform, int], tuple[Array, Array]]
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def standing_still() -> Iterator[None]:
         _thread.kept = before
 
 
-def once(transform: _Transform, weight: np.ndarray) -> np.ndarray:
+def once(transform: _Transform, weight: Array) -> Array:
     """transform(weight), from the last call if weights have been standing still since."""
     kept: _Kept | None = getattr(_thread, "kept", None)
     if kept is None:

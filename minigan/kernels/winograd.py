@@ -40,11 +40,10 @@ from functools import cache
 
 import numpy as np
 
-from minigan.kernels.elementwise import Activation, finisher
-from minigan.kernels.layout import channels_first, channels_last
-from minigan.kernels.pool import parallel_for
+from minigan.kernels.elementwise import Finish
+from minigan.kernels.pool import cut, for_each, parallel_for
 from minigan.kernels.products import multiply, multiply_stack_transposed, panels
-from minigan.kernels.scratch import empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch
 from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms take longer than the products they save
@@ -125,22 +124,22 @@ class Plan:
         self.points = vertical.q, vertical.b, horizontal.q, horizontal.b
         self.G = np.kron(vertical.G, horizontal.G)
 
-    def forward_weight(self, weight: np.ndarray) -> np.ndarray:
+    def forward_weight(self, weight: Array) -> Array:
         """U (q, 1, q, 1, K, O) of weight (O, C, kh, kw), in panels; it holds until the weight changes."""
         return self._values(panels(self._by_taps(weight).swapaxes(-1, -2)))
 
-    def backward_weight(self, weight: np.ndarray) -> np.ndarray:
+    def backward_weight(self, weight: Array) -> Array:
         """U^T (q, 1, q, 1, O, K) of weight (O, C, kh, kw), in panels; it holds until the weight changes."""
         return self._values(panels(self._by_taps(weight)))
 
-    def _by_taps(self, weight: np.ndarray) -> np.ndarray:
+    def _by_taps(self, weight: Array) -> Array:
         """(O, C, kh, kw) -> (r*r, O, K), with zeros where the phases have fewer taps."""
         (O, C, kh, kw), (r, t), (s, u) = weight.shape, self.taps, self.strides
         w = np.zeros((O, C, r * s, t * u), weight.dtype)
         w[:, :, :kh, :kw] = weight
         return w.reshape(O, C, r, s, t, u).transpose(2, 4, 0, 3, 5, 1).reshape(r * t, O, s * u * C)
 
-    def _values(self, w: np.ndarray) -> np.ndarray:
+    def _values(self, w: Array) -> Array:
         """w (r*r, ...) at all points, on a cache line."""
         U, w_flat = empty((len(self.G), w[0].size), w.dtype), w.reshape(len(w), -1)
 
@@ -185,86 +184,59 @@ def _inside(start: int, s: int, H: int, size: int) -> tuple[slice, slice]:
     return slice(h0, h1), slice(start + s * h0, start + s * (h1 - 1) + 1, s)
 
 
-def _powers(points: tuple[float, ...], n: int) -> np.ndarray:
+def _powers(points: tuple[float, ...], n: int) -> Array:
     """1, t, ... t^(n-1) for each point t, infinity last: (q, n)."""
     return np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]])
 
 
-def conv2d(
-    x: np.ndarray,
-    U: np.ndarray,
-    plan: Plan,
-    bias: np.ndarray | None = None,
-    activation: Activation | None = None,
-) -> np.ndarray:
-    """(N, C, H, W) -> (N, O, OH, OW), then bias and activation; U is forward_weight's."""
-    x = channels_last(x)
-    N, O = len(x), U.shape[4] * U.shape[6]
-    finish = finisher(bias, activation)
-    y = empty((N, *plan.outputs, O), x.dtype)
-    cuts = _tiles(N, _image_bytes(plan, x.shape[3], O, x.dtype))
+def conv2d(x: Array, U: Array, plan: Plan, y: Array, finish: Finish) -> None:
+    """(N, H, W, C) -> y (N, OH, OW, O), finished; U is forward_weight's."""
+    C, O = x.shape[3], y.shape[3]
 
-    def body(i: int) -> None:
-        n0, n1 = cuts[i], cuts[i + 1]
-        V = scratch("V", (*plan.points, n1 - n0, plan.strides[0] * plan.strides[1] * x.shape[3]), x.dtype)
-        _from_pixels(x[n0:n1], plan, V.reshape(*plan.components, -1))
-        M = scratch("M", (*plan.points, n1 - n0, O), x.dtype)
+    def body(part: slice) -> None:
+        n = part.stop - part.start
+        V = scratch("V", (*plan.points, n, plan.strides[0] * plan.strides[1] * C), x.dtype)
+        _from_pixels(x[part], plan, V.reshape(*plan.components, -1))
+        M = scratch("M", (*plan.points, n, O), x.dtype)
         multiply(V, U, out=M)
-        image = scratch("pixels", (*plan.outputs, n1 - n0, O), x.dtype)
+        image = scratch("pixels", (*plan.outputs, n, O), x.dtype)
         _transform(plan.vertical.A, plan.horizontal.A, M, image)
-        y[n0:n1] = image.transpose(2, 0, 1, 3)
-        finish(y[n0:n1].reshape(-1, O))
+        y[part] = image.transpose(2, 0, 1, 3)
+        finish(y[part].reshape(-1, O))
 
-    parallel_for(len(cuts) - 1, body)
-    return channels_first(y)
+    for_each(_tiles(len(x), _image_bytes(plan, C, O, x.dtype)), body)
 
 
-def conv2d_input_grad(
-    dy: np.ndarray,
-    U: np.ndarray,
-    plan: Plan,
-    input_size: Pair,
-    bias: np.ndarray | None = None,
-    activation: Activation | None = None,
-) -> np.ndarray:
-    """(N, O, OH, OW) -> (N, C, H, W), then bias and activation: conv_transpose2d's forward. U is backward_weight's."""
-    dy = channels_last(dy)
-    N, K, (sh, sw) = len(dy), U.shape[4] * U.shape[6], plan.strides
-    C = K // (sh * sw)
-    finish = finisher(bias, activation)
-    dx = empty((N, *input_size, C), dy.dtype)
-    cuts = _tiles(N, _image_bytes(plan, C, dy.shape[3], dy.dtype))
+def conv2d_input_grad(dy: Array, U: Array, plan: Plan, dx: Array, finish: Finish) -> None:
+    """(N, OH, OW, O) -> dx (N, H, W, C), finished: conv_transpose2d's forward. U is backward_weight's."""
+    O, C, (sh, sw) = dy.shape[3], dx.shape[3], plan.strides
 
-    def body(i: int) -> None:
-        n0, n1 = cuts[i], cuts[i + 1]
-        E = scratch("E", (*plan.points, n1 - n0, dy.shape[3]), dy.dtype)
-        _from_outputs(dy[n0:n1], plan, E.reshape(*plan.components, -1))
-        V = scratch("V", (*plan.points, n1 - n0, K), dy.dtype)
+    def body(part: slice) -> None:
+        n = part.stop - part.start
+        E = scratch("E", (*plan.points, n, O), dy.dtype)
+        _from_outputs(dy[part], plan, E.reshape(*plan.components, -1))
+        V = scratch("V", (*plan.points, n, sh * sw * C), dy.dtype)
         multiply(E, U, out=V)
-        phases = scratch("pixels", (*plan.pixels, n1 - n0, sh, sw, C), dy.dtype)
+        phases = scratch("pixels", (*plan.pixels, n, sh, sw, C), dy.dtype)
         _transform(plan.vertical.B.T, plan.horizontal.B.T, V, phases)
         for (f, g), (h, w), (lines, columns) in plan.phases:
-            dx[n0:n1, lines, columns] = phases[h, w, :, f, g].transpose(2, 0, 1, 3)
-        finish(dx[n0:n1].reshape(-1, C))
+            dx[part, lines, columns] = phases[h, w, :, f, g].transpose(2, 0, 1, 3)
+        finish(dx[part].reshape(-1, C))
 
-    parallel_for(len(cuts) - 1, body)
-    return channels_first(dx)
+    for_each(_tiles(len(dy), _image_bytes(plan, C, O, dy.dtype)), body)
 
 
-def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
-    """(N, C, H, W) and (N, O, OH, OW) -> (O, C, kh, kw).
+def conv2d_weight_grad(x: Array, dy: Array, plan: Plan) -> Array:
+    """(N, H, W, C) and (N, OH, OW, O) -> (O, kh, kw, C).
 
     Round by round over the batch: transform some images, then add each component's product to its sum. A sum has one
     owner and a fixed order, so any number of threads gives the same bits.
     """
-    x, dy = channels_last(x), channels_last(dy)
     N, C, O = len(x), x.shape[3], dy.shape[3]
     (r, t), (s, u), (kh, kw) = plan.taps, plan.strides, plan.kernel_size
     sums = scratch("U", (plan.vertical.q, plan.horizontal.q, O, s * u * C), x.dtype)
-    n_rounds = -(-N * _image_bytes(plan, C, O, x.dtype) // _ROUND_BYTES)
-    for i in range(n_rounds):
-        n = slice(i * N // n_rounds, (i + 1) * N // n_rounds)
-        _add_products(x[n], dy[n], plan, sums, first=i == 0)
+    for n in cut(N, -(-N * _image_bytes(plan, C, O, x.dtype) // _ROUND_BYTES)):
+        _add_products(x[n], dy[n], plan, sums, first=n.start == 0)
     dw, sums = empty((O, r, s, t, u, C), x.dtype), sums.reshape(len(plan.G), -1)
 
     def fold(part: slice) -> None:
@@ -273,20 +245,18 @@ def conv2d_weight_grad(x: np.ndarray, dy: np.ndarray, plan: Plan) -> np.ndarray:
         dw[part.start // K : part.stop // K] = w.transpose(2, 0, 3, 1, 4, 5)
 
     _in_parts(O, s * u * C, fold)
-    return channels_first(dw.reshape(O, r * s, t * u, C)[:, :kh, :kw])
+    return dw.reshape(O, r * s, t * u, C)[:, :kh, :kw]
 
 
-def _add_products(x: np.ndarray, dy: np.ndarray, plan: Plan, sums: np.ndarray, first: bool) -> None:
+def _add_products(x: Array, dy: Array, plan: Plan, sums: Array, first: bool) -> None:
     """sums[i,j] = or += E[i,j]^T V[i,j] over these images."""
     N, O, K = len(x), *sums.shape[2:]
     V = scratch("V of a round", (*plan.points, N, K), x.dtype)
     E = scratch("E of a round", (*plan.points, N, O), x.dtype)
-    cuts = [i * N // _ROUND_TILES for i in range(_ROUND_TILES + 1)]
 
-    def transform(i: int) -> None:
-        n0, n1 = cuts[i], cuts[i + 1]
-        _from_pixels(x[n0:n1], plan, V.reshape(*plan.components, -1)[:, :, n0 * K : n1 * K])
-        _from_outputs(dy[n0:n1], plan, E.reshape(*plan.components, -1)[:, :, n0 * O : n1 * O])
+    def transform(n: slice) -> None:
+        _from_pixels(x[n], plan, V.reshape(*plan.components, -1)[:, :, n.start * K : n.stop * K])
+        _from_outputs(dy[n], plan, E.reshape(*plan.components, -1)[:, :, n.start * O : n.stop * O])
 
     q, b, p, c = plan.points
     group = min(-(-_GRAD_CALL // (b * c * N * K * O)), p)
@@ -304,11 +274,11 @@ def _add_products(x: np.ndarray, dy: np.ndarray, plan: Plan, sums: np.ndarray, f
         else:
             out += np.sum(products, axis=(1, 2))
 
-    parallel_for(_ROUND_TILES, transform)
+    for_each(cut(N, _ROUND_TILES), transform)
     parallel_for(q * n_groups, add_products)
 
 
-def _from_pixels(x: np.ndarray, plan: Plan, V: np.ndarray) -> None:
+def _from_pixels(x: Array, plan: Plan, V: Array) -> None:
     """V (q*b, q*b, n*K) of images x (n, H, W, C)."""
     n, _, _, C = x.shape
     phases = scratch("pixels", (*plan.pixels, n, *plan.strides, C), x.dtype)
@@ -322,7 +292,7 @@ def _from_pixels(x: np.ndarray, plan: Plan, V: np.ndarray) -> None:
     _transform(plan.vertical.B, plan.horizontal.B, phases, V)
 
 
-def _from_outputs(dy: np.ndarray, plan: Plan, E: np.ndarray) -> None:
+def _from_outputs(dy: Array, plan: Plan, E: Array) -> None:
     """E (q*b, q*b, n*O) of gradients dy (n, OH, OW, O)."""
     n, OH, OW, O = dy.shape
     image = scratch("pixels", (OH, OW, n, O), dy.dtype)
@@ -330,7 +300,7 @@ def _from_outputs(dy: np.ndarray, plan: Plan, E: np.ndarray) -> None:
     _transform(plan.vertical.A.T, plan.horizontal.A.T, image, E)
 
 
-def _transform(rows: np.ndarray, columns: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+def _transform(rows: Array, columns: Array, x: Array, out: Array) -> None:
     """out[i,j] = sum over h, w  rows[i,h] columns[j,w] x[h,w], where each x[h,w] and out[i,j] is a row of numbers."""
     (I, H), (J, W) = rows.shape, columns.shape
     x = x.reshape(H, W, -1)
@@ -341,9 +311,7 @@ def _transform(rows: np.ndarray, columns: np.ndarray, x: np.ndarray, out: np.nda
 
 def _in_parts(n: int, size: int, body: Callable[[slice], None]) -> None:
     """body(part) for parts of n items of this size, on the pool: BLAS's threads, once awake, would be in its way."""
-    n_parts = min(_PARTS, n)
-    cuts = [i * n // n_parts * size for i in range(n_parts + 1)]
-    parallel_for(n_parts, lambda i: body(slice(cuts[i], cuts[i + 1])))
+    for_each([slice(p.start * size, p.stop * size) for p in cut(n, min(_PARTS, n))], body)
 
 
 def _image_bytes(plan: Plan, C: int, O: int, dtype: np.dtype) -> int:
@@ -352,8 +320,7 @@ def _image_bytes(plan: Plan, C: int, O: int, dtype: np.dtype) -> int:
     return c * d * (s * u * C + O) * dtype.itemsize
 
 
-def _tiles(N: int, image_bytes: int) -> list[int]:
-    """Where tiles of images start and end; as many for one thread of two as for the other."""
+def _tiles(N: int, image_bytes: int) -> list[slice]:
+    """Tiles of images; as many for one thread of two as for the other."""
     most = max(_TILE_BYTES // image_bytes // _ROWS, 1) * _ROWS
-    n_tiles = -(-N // (2 * most)) * 2
-    return [i * N // n_tiles for i in range(n_tiles + 1)]
+    return cut(N, -(-N // (2 * most)) * 2)

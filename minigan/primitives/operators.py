@@ -66,7 +66,12 @@ def _summed(formula: Callable[[Array, Array, Array], Array], wrt: int) -> Callab
 
     def maker(y: Array, x1: Array, x2: Array) -> Callable[[Array], Array]:
         shape = getattr((x1, x2)[wrt], "shape", ())  # a Python number has none
-        return lambda dy: sum_to(formula(dy, x1, x2), shape)
+
+        def vjp(dy: Array) -> Array:
+            dx = formula(dy, x1, x2)
+            return dx if dx.shape == shape else sum_to(dx, shape)
+
+        return vjp
 
     return maker
 

@@ -11,6 +11,7 @@ from minigan import primitives
 from minigan.kernels import k4s2, plain, pool
 from minigan.kernels.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from minigan.kernels.elementwise import activation as fast
+from minigan.kernels.layout import channels_last
 from minigan.primitives.convolution import Window
 from minigan.primitives.elementwise import leaky_relu, relu, sigmoid, tanh
 from tests.memory import DTYPES, MEMORIES, array, assert_close, examples, pairs
@@ -129,7 +130,7 @@ def test_gradients_have_the_same_bits_on_any_number_of_threads():
     try:
         for n in (1, 2, 3):
             pool.set_num_threads(n)
-            weight_grads = k4s2.conv2d_weight_grad(x, dy), conv2d_weight_grad(x3, dy3, (3, 3))
+            weight_grads = k4s2.conv2d_weight_grad(*map(channels_last, (x, dy))), conv2d_weight_grad(x3, dy3, (3, 3))
             results.append((*weight_grads, conv2d_input_grad(dy, w1, (16, 16), Window((2, 2), (1, 1)))))
     finally:
         pool.set_num_threads(before)

@@ -88,14 +88,7 @@ def _layers(Canvas: Any, cases: list[dict[str, Any]]) -> Any:
         colour = OURS if name in MINIGAN else THE_REFERENCE if name == reference else THE_OTHERS
         ratios = [case["contenders"][name]["ratio"] for case in cases]
         marker = "s" if name.endswith("plain") else "^" if "last" in name else "o"
-        panel.plot(
-            ratios,
-            range(len(cases)),
-            marker,
-            color=colour,
-            markersize=5 if name in MINIGAN else 4,
-            label=name,
-        )
+        panel.plot(ratios, range(len(cases)), marker, color=colour, markersize=5 if name in MINIGAN else 4, label=name)
     panel.axvline(1, color=THE_REFERENCE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     panel.set_xscale("log")
     panel.set_yticks(range(len(cases)), [case["name"] for case in cases])
@@ -158,11 +151,7 @@ def _draw_case(panel: Axes, case: dict[str, Any]) -> None:
             verticalalignment="center",
             fontsize=8.5,
             fontweight="bold" if name in MINIGAN else "normal",
-            bbox={
-                "facecolor": "white",
-                "edgecolor": "none",
-                "pad": 0.8,
-            },  # keeps the dashed line out of the text
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # keeps the dashed line out of the text
         )
     panel.set_yticks(range(len(contenders)), list(contenders))
     panel.invert_yaxis()

@@ -237,11 +237,7 @@ def measure(
         "reference": reference,
         "cores_busy_with_others": others,
         "flop": layer.flop(int(case.arguments["batch"])),
-        "agreement": {
-            "tolerance": case.tolerance,
-            "distance": case.distance,
-            "largest_difference": differences,
-        },
+        "agreement": {"tolerance": case.tolerance, "distance": case.distance, "largest_difference": differences},
         "contenders": {name: {**summary(turns[name], turns[reference]), "steps": steps[name]} for name in workers},
     }
 

@@ -22,14 +22,7 @@ import numpy as np
 import tyro
 
 from benchmarks import lenet
-from benchmarks.classifier import (
-    Images,
-    TrainClassifier,
-    accuracy,
-    judged,
-    load_classifier,
-    read_images,
-)
+from benchmarks.classifier import Images, TrainClassifier, accuracy, judged, load_classifier, read_images
 from benchmarks.environment import machine, versions
 from benchmarks.figure import OURS, QUIET, THE_OTHERS, THE_REFERENCE
 from benchmarks.public_networks import GENERATORS

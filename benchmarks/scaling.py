@@ -107,7 +107,4 @@ def exponents(settings: Scaling, cases: Sequence[dict[str, Any]]) -> list[dict[s
 def slopes(sizes: Sequence[float], costs: Sequence[float]) -> dict[str, float]:
     """d log cost / d log size: of all points by least squares, and between the last two."""
     n, c = np.log(sizes), np.log(np.maximum(costs, 1e-9))
-    return {
-        "all": round(float(np.polyfit(n, c, 1)[0]), 3),
-        "last": round(float((c[-1] - c[-2]) / (n[-1] - n[-2])), 3),
-    }
+    return {"all": round(float(np.polyfit(n, c, 1)[0]), 3), "last": round(float((c[-1] - c[-2]) / (n[-1] - n[-2])), 3)}

@@ -52,11 +52,7 @@ GPU_TURNS: dict[Name, Turn] = {
 
 # To the system glibc gives back what is freed above a threshold, and every step pays for the pages once more. No mmap,
 # no trimming: freed memory stays with the process.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**26)}
 
 # With 1, CuPy would cut factors of matrix products off after 10 bits. PyTorch is told in `cuda_torch.py`.
 FLOAT32 = {"CUPY_TF32": "0"}

@@ -52,8 +52,8 @@ class Layer:
         return {}
 
     def settings(self) -> tuple[Any, ...]:
-        """What the operation gets behind x and the layer's arrays."""
-        return ()
+        """What the operation gets behind x and the layer's arrays: as a rule the layer's attributes, in order."""
+        return tuple(vars(self).values())
 
     def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
         """All that the operation gets, if x fits the layer."""
@@ -401,10 +401,6 @@ class _Pooling(Layer):
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
 
-    def settings(self) -> tuple[Any, ...]:
-        """kernel_size, stride, padding."""
-        return self.kernel_size, self.stride, self.padding
-
 
 class MaxPool2d(_Pooling):
     """The largest number of each window, (N, C, H, W) -> (N, C, OH, OW); see primitives.max_pool2d."""
@@ -427,10 +423,6 @@ class Upsample(Layer):
         _check_counts("Upsample", scale_factor=scale_factor)
         self.scale_factor = scale_factor
 
-    def settings(self) -> tuple[Any, ...]:
-        """scale_factor."""
-        return (self.scale_factor,)
-
 
 class Flatten(Layer):
     """(N, C, H, W) -> (N, C*H*W)"""
@@ -445,10 +437,6 @@ class Reshape(Layer):
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
-
-    def settings(self) -> tuple[Any, ...]:
-        """The shape without N."""
-        return (self.shape,)
 
     def arguments(self, p: Any, x: Array, path: str, training: bool) -> tuple[Any, ...]:
         """x and its new shape."""
@@ -469,10 +457,6 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def settings(self) -> tuple[Any, ...]:
-        """negative_slope."""
-        return (self.negative_slope,)
-
 
 class ELU(Layer):
     """x where x > 0, else alpha * (exp(x) - 1), for alpha >= 0."""
@@ -483,10 +467,6 @@ class ELU(Layer):
         if alpha < 0:
             raise ValueError(f"ELU: expected alpha >= 0, got {alpha}")
         self.alpha = alpha
-
-    def settings(self) -> tuple[Any, ...]:
-        """alpha."""
-        return (self.alpha,)
 
 
 class Sigmoid(Layer):

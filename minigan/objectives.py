@@ -47,8 +47,7 @@ non_saturating = Objective(
 )
 
 saturating = non_saturating._replace(
-    name="saturating, on probabilities",
-    g_loss=lambda on_fake, on_real=None: -binary_cross_entropy(on_fake, 0.0),
+    name="saturating, on probabilities", g_loss=lambda on_fake, on_real=None: -binary_cross_entropy(on_fake, 0.0)
 )
 
 non_saturating_with_logits = Objective(
@@ -61,8 +60,7 @@ non_saturating_with_logits = Objective(
 )
 
 saturating_with_logits = non_saturating_with_logits._replace(
-    name="saturating, on logits",
-    g_loss=lambda on_fake, on_real=None: -binary_cross_entropy_with_logits(on_fake, 0.0),
+    name="saturating, on logits", g_loss=lambda on_fake, on_real=None: -binary_cross_entropy_with_logits(on_fake, 0.0)
 )
 
 

@@ -88,10 +88,7 @@ def test_the_dcgan_learns_from_a_folder_stops_goes_on_and_picks_its_best(tmp_pat
     ("arguments", "message"),
     [
         (["examples/dcgan.py", "--data", "nowhere", "--output", "OUT"], "error: .*nowhere"),
-        (
-            ["-m", "minigan", "sample", "nowhere", "--candidates", "512"],
-            "error: source: there is no nowhere",
-        ),
+        (["-m", "minigan", "sample", "nowhere", "--candidates", "512"], "error: source: there is no nowhere"),
         (["examples/mnist_mlp.py", "--resume", "--output", "OUT"], "error: resume: there is no run in "),
         (["examples/mnist_conv.py", "--batch", "20000", "--output", "OUT"], "error: batch: expected at most"),
     ],

@@ -145,9 +145,7 @@ def test_no_derivative_of_a_definition_is_made_where_a_kernel_has_its_own(monkey
     for op, maker in list(primitive_vjps.items()):
         if op.__module__.startswith("minigan"):
             monkeypatch.setitem(
-                primitive_vjps,
-                op,
-                lambda *args, op=op, maker=maker: made.append(op.__name__) or maker(*args),
+                primitive_vjps, op, lambda *args, op=op, maker=maker: made.append(op.__name__) or maker(*args)
             )
     convolved: list[int] = []
     original = convolution.conv2d

@@ -261,12 +261,7 @@ def test_what_move_returns_is_not_traced():
 
 @pytest.mark.parametrize(
     "returned",
-    [
-        lambda y: (y, [1, 2]),
-        lambda y: (y,),
-        lambda y: (y, {}, {}),
-        lambda y: (y, None),
-    ],
+    [lambda y: (y, [1, 2]), lambda y: (y,), lambda y: (y, {}, {}), lambda y: (y, None)],
     ids=["a list", "one", "three", "None"],
 )
 def test_a_loss_that_returns_anything_but_a_scalar_and_notes_is_refused_by_its_name(returned):
@@ -692,10 +687,7 @@ def test_a_subclass_of_sequential_is_looked_at_as_a_whole():
     network = Sequential({"in": Linear(1, 3), "body": Residual(Linear(3, 3), Tanh()), "out": Linear(3, 1)})
     D = Player.create(network, np.random.default_rng(0), SGD, name="D")
     x = np.ones((2, 1), np.float32)
-    for name, where in [
-        ("body.0.weight", "D: parameter body.0.weight"),
-        ("in.bias", "D: parameter in.bias"),
-    ]:
+    for name, where in [("body.0.weight", "D: parameter body.0.weight"), ("in.bias", "D: parameter in.bias")]:
         kept = D.params[name].copy()
         D.params[name][...] = np.nan
         with pytest.raises(DivergedError) as caught:

@@ -139,9 +139,7 @@ def test_a_copy_has_numbers_and_buffers_of_its_own(p: Parameters) -> None:
 
 
 @pytest.mark.parametrize(
-    "clone",
-    [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p)), copy.copy],
-    ids=["deepcopy", "pickle", "copy"],
+    "clone", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p)), copy.copy], ids=["deepcopy", "pickle", "copy"]
 )
 def test_clones_have_views_of_a_flat_vector_of_their_own(p: Parameters, clone: Callable[[Any], Any]) -> None:
     q = clone(p)

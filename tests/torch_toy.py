@@ -86,11 +86,7 @@ def start(game: Game, spread: bool = True, seed: int = 2014) -> dict[str, np.nda
 
 
 def trajectory(
-    game: Game,
-    first: dict[str, np.ndarray],
-    steps: int,
-    at: tuple[int, ...],
-    dtype: torch.dtype = torch.float64,
+    game: Game, first: dict[str, np.ndarray], steps: int, at: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> Trajectory:
     """The game from the flat weights first["G"] and first["D"]."""
     G, D = networks(game)

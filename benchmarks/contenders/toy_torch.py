@@ -24,10 +24,7 @@ class Torch:
             nn.Linear(HIDDEN, 1),
             nn.Sigmoid(),
         )
-        for network, weights in (
-            (self.generator, start.generator),
-            (self.discriminator, start.discriminator),
-        ):
+        for network, weights in ((self.generator, start.generator), (self.discriminator, start.discriminator)):
             network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         self.adam_g, self.adam_d = (
             torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=fused)

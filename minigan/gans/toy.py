@@ -89,11 +89,7 @@ PRESETS = {
         average=0.0,
     ),
 }
-SCHEDULES = {
-    "constant": optimizers.constant,
-    "linear": optimizers.linear_decay,
-    "cosine": optimizers.cosine_decay,
-}
+SCHEDULES = {"constant": optimizers.constant, "linear": optimizers.linear_decay, "cosine": optimizers.cosine_decay}
 
 
 def networks(o: Options) -> dict[str, Sequential]:

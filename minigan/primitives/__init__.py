@@ -26,16 +26,7 @@ from minigan.primitives.losses import (
 from minigan.primitives.normalization import batch_norm
 from minigan.primitives.operators import add, divide, matmul, multiply, negative, power, subtract
 from minigan.primitives.pooling import avg_pool2d, max_pool2d, pad, upsample
-from minigan.primitives.shaping import (
-    broadcast_to,
-    concatenate,
-    flatten,
-    index,
-    mean,
-    reshape,
-    sum,
-    transpose,
-)
+from minigan.primitives.shaping import broadcast_to, concatenate, flatten, index, mean, reshape, sum, transpose
 
 __all__ = [
     "abs",

@@ -169,26 +169,17 @@ def _only(argnums: Sequence[int], *vjps: Callable[[Array], Array]) -> Vjp:
 
 def _product_wrt(x: Array, weight: Array, window: Window) -> Faces:
     size, taps = x.shape[2:], weight.shape[2:]
-    return (
-        lambda g: conv2d_input_grad(g, weight, window, size),
-        lambda g: conv2d_weight_grad(x, g, window, taps),
-    )
+    return (lambda g: conv2d_input_grad(g, weight, window, size), lambda g: conv2d_weight_grad(x, g, window, taps))
 
 
 def _input_grad_wrt(dy: Array, weight: Array, window: Window) -> Faces:
     places, taps = dy.shape[2:], weight.shape[2:]
-    return (
-        lambda g: conv2d_product(g, weight, window, places),
-        lambda g: conv2d_weight_grad(g, dy, window, taps),
-    )
+    return (lambda g: conv2d_product(g, weight, window, places), lambda g: conv2d_weight_grad(g, dy, window, taps))
 
 
 def _weight_grad_wrt(x: Array, dy: Array, window: Window) -> Faces:
     places, size = dy.shape[2:], x.shape[2:]
-    return (
-        lambda g: conv2d_input_grad(dy, g, window, size),
-        lambda g: conv2d_product(x, g, window, places),
-    )
+    return (lambda g: conv2d_input_grad(dy, g, window, size), lambda g: conv2d_product(x, g, window, places))
 
 
 defvjp_joint(conv2d_product, lambda of, y, x, w, window, places: _only(of, *_product_wrt(x, w, window)))
@@ -201,12 +192,7 @@ defvjp_joint(conv2d_weight_grad, lambda of, dw, x, dy, window, taps: _only(of, *
 
 @primitive
 def conv2d(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: Size = 1,
-    padding: Size = 0,
-    dilation: Size = 1,
+    x: Array, weight: Array, bias: Array | None = None, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> Array:
     """Convolution (cross-correlation, as everywhere in this field).
 

@@ -38,11 +38,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 def _linear_vjp(
     argnums: Sequence[int], y: Array, x: Array, weight: Array, bias: Array | None = None
 ) -> Callable[[Array], tuple[Array, ...]]:
-    with_respect_to = (
-        lambda dy: matmul(dy, weight),
-        lambda dy: matmul(transpose(dy), x),
-        lambda dy: sum(dy, 0),
-    )
+    with_respect_to = (lambda dy: matmul(dy, weight), lambda dy: matmul(transpose(dy), x), lambda dy: sum(dy, 0))
     return lambda dy: tuple([with_respect_to[i](dy) for i in argnums])
 
 

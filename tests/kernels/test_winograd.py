@@ -95,13 +95,7 @@ def test_values_at_the_points_multiply_polynomials(m: int, r: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "points", "bound"),
-    [
-        (4, 2, 1, 3, 8e-7),
-        (6, 4, 2, 3, 8e-7),
-        (14, 4, 2, 4, 1.5e-6),
-        (12, 3, 1, 5, 1.5e-6),
-        (12, 5, 1, 7, 4e-6),
-    ],
+    [(4, 2, 1, 3, 8e-7), (6, 4, 2, 3, 8e-7), (14, 4, 2, 4, 1.5e-6), (12, 3, 1, 5, 1.5e-6), (12, 5, 1, 7, 4e-6)],
 )
 def test_float32_loses_little(size: int, kernel: int, stride: int, points: int, bound: float) -> None:
     """Errors by norm against float64; the plain sum's are 1e-7 to 3e-7."""

@@ -77,11 +77,7 @@ def transposed_convolutions(draw: Any) -> Config:
     """Arguments of conv_transpose2d."""
     N, C, O = draw(st.integers(0, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 5))
     size, kernel = (tuple(draw(st.integers(1, high)) for _ in "HW") for high in (6, 5))
-    shapes = {
-        "x": (N, C, *size),
-        "weight": (C, O, *kernel),
-        "bias": (O,) if draw(st.booleans()) else None,
-    }
+    shapes = {"x": (N, C, *size), "weight": (C, O, *kernel), "bias": (O,) if draw(st.booleans()) else None}
     stride, dilation = draw(_pair_or_number(1, 5)), draw(_pair_or_number(1, 3))
     most = min(max(s, d) for s, d in zip(_both(stride), _both(dilation), strict=True))
     settings = {

@@ -16,12 +16,7 @@ F = torch.nn.functional
 torch.set_num_threads(1)
 
 FAST = {None: None, "relu": fast(relu), "leaky_relu": fast(leaky_relu, 0.2), "tanh": fast(tanh)}
-TORCH = {
-    None: lambda y: y,
-    "relu": torch.relu,
-    "leaky_relu": lambda y: F.leaky_relu(y, 0.2),
-    "tanh": torch.tanh,
-}
+TORCH = {None: lambda y: y, "relu": torch.relu, "leaky_relu": lambda y: F.leaky_relu(y, 0.2), "tanh": torch.tanh}
 SHAPES = st.one_of(
     st.tuples(st.integers(2, 300), st.integers(1, 60)),
     st.tuples(st.integers(2, 9), st.integers(1, 30), st.integers(1, 9), st.integers(1, 9)),

@@ -14,16 +14,7 @@ torch = pytest.importorskip("torch")
 from minigan import kernels
 from tests import torch_toy
 from tests.references import load_trajectory
-from tests.trajectories import (
-    FULL,
-    KEPT,
-    KEPT_32,
-    SMALL,
-    STEPS,
-    STEPS_32,
-    differences,
-    minigan_trajectory,
-)
+from tests.trajectories import FULL, KEPT, KEPT_32, SMALL, STEPS, STEPS_32, differences, minigan_trajectory
 
 each_full_game = pytest.mark.parametrize("game", FULL, ids=str)
 with_kernels_and_without = pytest.mark.parametrize(

@@ -21,15 +21,7 @@ def _grey(*values: float) -> np.ndarray:
 
 def test_images_go_row_by_row_with_shared_padding_and_black_where_none_is_left() -> None:
     picture = sheet(_grey(1.0, 0.0, 0.5), columns=2, padding=1)
-    expected = np.array(
-        [
-            [0, 0, 0, 0, 0],
-            [0, 255, 0, 128, 0],
-            [0, 0, 0, 0, 0],
-            [0, 191, 0, 0, 0],
-            [0, 0, 0, 0, 0],
-        ]
-    )
+    expected = np.array([[0, 0, 0, 0, 0], [0, 255, 0, 128, 0], [0, 0, 0, 0, 0], [0, 191, 0, 0, 0], [0, 0, 0, 0, 0]])
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, np.stack([expected] * 3, 2))
 

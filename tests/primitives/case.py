@@ -104,12 +104,5 @@ ACTIVATIONS: list[tuple[str, Activation, Callable[..., Any]]] = [
     ("sigmoid", (sigmoid,), lambda t, z: t.sigmoid(z)),
     ("tanh", (tanh,), lambda t, z: t.tanh(z)),
     *[(f"elu {a}", (elu, a), lambda t, z, a=a: t.nn.functional.elu(z, a)) for a in (1.0, 0.5, 2.0)],
-    *[
-        (
-            f"leaky_relu {a}",
-            (leaky_relu, a),
-            lambda t, z, a=a: t.nn.functional.leaky_relu(z, a),
-        )
-        for a in (0.2, 1.5)
-    ],
+    *[(f"leaky_relu {a}", (leaky_relu, a), lambda t, z, a=a: t.nn.functional.leaky_relu(z, a)) for a in (0.2, 1.5)],
 ]

@@ -124,7 +124,4 @@ def _padded(t: Any, x: Any) -> Any:
     return t.nn.functional.pad(x, (pw, pw, ph, ph))
 
 
-ROWS: list[Case] = [
-    *_convolution_rows(),
-    *_face_rows(),
-]
+ROWS: list[Case] = [*_convolution_rows(), *_face_rows()]

@@ -41,13 +41,7 @@ ROWS: list[Case] = [
     ],
     Case("leaky_relu_slope", leaky_relu_slope, nonzero(X), lambda x: leaky_relu_slope(x, 0.2), None),
     *[
-        Case(
-            f"elu, alpha {a}",
-            elu,
-            nonzero(X),
-            lambda x, a=a: elu(x, a),
-            lambda t, x, a=a: t.nn.functional.elu(x, a),
-        )
+        Case(f"elu, alpha {a}", elu, nonzero(X), lambda x, a=a: elu(x, a), lambda t, x, a=a: t.nn.functional.elu(x, a))
         for a in (1.0, 0.5, 2.0, 0.0)
     ],
     Case("elu_slope, alpha 1.0", elu_slope, nonzero(X), lambda y: elu_slope(y, 1.0), None),

@@ -71,6 +71,4 @@ def _normalization_rows() -> list[Case]:
     return rows
 
 
-ROWS: list[Case] = [
-    *_normalization_rows(),
-]
+ROWS: list[Case] = [*_normalization_rows()]

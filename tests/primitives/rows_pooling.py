@@ -103,6 +103,4 @@ def _any_taps(x: Any, shape: tuple[int, ...]) -> Any:
     return (array_module(stop_gradient(x)).arange(math.prod(shape)) % 6).reshape(shape)
 
 
-ROWS: list[Case] = [
-    *_pooling_rows(),
-]
+ROWS: list[Case] = [*_pooling_rows()]

@@ -94,14 +94,7 @@ def test_convolution_is_the_sum_it_is_defined_as(
 )
 @examples(60)
 def test_transposed_convolution_spreads_each_pixel(
-    code: Any,
-    N: int,
-    C: int,
-    O: int,
-    size: tuple[int, int],
-    kernel: tuple[int, int],
-    w: Window,
-    extra: tuple[int, int],
+    code: Any, N: int, C: int, O: int, size: tuple[int, int], kernel: tuple[int, int], w: Window, extra: tuple[int, int]
 ) -> None:
     assume(all(e < max(s, d) for e, s, d in zip(extra, w.stride, w.dilation, strict=True)))
     OH, OW = (

@@ -483,7 +483,7 @@ def test_whatever_has_a_state_goes_on_with_the_run(tmp_path: Path) -> None:
         ({"G": Walk()}, ValueError, "^memory: 'G' is the name of another entry of a checkpoint; choose another$"),
         ({"D_optimizer": Walk()}, ValueError, "^memory: 'D_optimizer' is the name of another entry"),
         ({"progress": Walk()}, ValueError, "^memory: 'progress' is the name of another entry"),
-        ({"k/g": Walk()}, ValueError, "^memory: state: expected names made of letters, digits, '_', '-' and '.', got 'k/g'$"),
+        ({"k/g": Walk()}, ValueError, "^memory: state: expected names made of letters, digits.*, got 'k/g'$"),
         ({"k g": Walk()}, ValueError, "^memory: state: expected names made of letters"),
         ({"about": np.random.default_rng(0)}, ValueError, "^memory: 'about' is the name of another entry"),
     ],

@@ -19,6 +19,30 @@ from minigan.autodiff import stop_gradient
 from minigan.layers import Sequential
 
 
+class DivergedError(ArithmeticError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        turn: in which it happened; None where no turn was being played. On a GPU: whose loss was looked at; it may have
+            begun some turns before.
+        player: who was to move.
+        note: the first note of that loss that is not finite, or the loss itself.
+        where: the first array, parameter or layer on the way to the loss that is not finite.
+    """
+
+    def __init__(self, player: Any, note: str, value: float, loss: Callable[..., Any], rest: tuple[Any, ...]) -> None:
+        self.turn: int | None = None
+        self.player, self.note, self.value = player.name or argument_names(loss, 1)[0], note, value
+        self.where = first_not_finite(loss, (player, *rest))
+        super().__init__(note)
+
+    def __str__(self) -> str:
+        turn = "" if self.turn is None else f"turn {self.turn}: "
+        advice = "look at the data" if self.where.endswith("which came in") else "try a lower rate"
+        happened = f"{turn}{self.player} cannot move, {self.note} is {self.value}"
+        return f"{happened}; not finite from here on: {self.where}; {advice}"
+
+
 def first_not_finite(loss: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     """In words, the first argument, parameter or layer's output on the way to loss(*arguments) that is not finite."""
     named = list(zip(argument_names(loss, len(arguments)), arguments, strict=True))

@@ -30,7 +30,7 @@ import numpy as np
 from minigan.arrays import Array, finite, on_host
 from minigan.autodiff import value_and_grad
 from minigan.devices import Device
-from minigan.diagnosis import argument_names, first_not_finite, remember
+from minigan.diagnosis import DivergedError, remember
 from minigan.parameters import Parameters
 
 Notes = dict[str, Any]
@@ -278,32 +278,6 @@ def _name(loss: Callable[..., Any]) -> str:
     while isinstance(loss, partial):
         loss = loss.func
     return getattr(loss, "__name__", "loss")
-
-
-class DivergedError(ArithmeticError):
-    """A loss became NaN or infinite.
-
-    Attributes:
-        turn: in which it happened; None where no turn was being played. On a GPU: whose loss was looked at; it may have
-            begun some turns before.
-        player: who was to move.
-        note: the first note of that loss that is not finite, or the loss itself.
-        where: the first array, parameter or layer on the way to the loss that is not finite.
-    """
-
-    def __init__(
-        self, player: Player, note: str, value: float, loss: Callable[..., Any], rest: tuple[Any, ...]
-    ) -> None:
-        self.turn: int | None = None
-        self.player, self.note, self.value = player.name or argument_names(loss, 1)[0], note, value
-        self.where = first_not_finite(loss, (player, *rest))
-        super().__init__(note)
-
-    def __str__(self) -> str:
-        turn = "" if self.turn is None else f"turn {self.turn}: "
-        advice = "look at the data" if self.where.endswith("which came in") else "try a lower rate"
-        happened = f"{turn}{self.player} cannot move, {self.note} is {self.value}"
-        return f"{happened}; not finite from here on: {self.where}; {advice}"
 
 
 class _Unread:

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from typeguard import TypeCheckError, check_type
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from minigan.files.weights import CheckpointError, read_file, replace_file
 
@@ -110,7 +110,7 @@ def options_from(kind: type, saved: dict[str, Any]) -> Any:
     values = {name: _as_hinted(value, hints[name]) for name, value in saved.items()}
     for name, value in values.items():
         try:
-            check_type(value, hints[name])
+            check_type(value, hints[name], collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
         except TypeCheckError:
             expected = getattr(hints[name], "__name__", str(hints[name]))
             raise ValueError(f"run.json: {name}: expected {expected}, got {value!r}") from None

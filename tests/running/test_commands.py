@@ -410,6 +410,23 @@ def test_a_gan_of_ones_own_is_trained_stopped_resumed_and_sampled_by_its_file(
     assert "a run of ring" in capsys.readouterr().out
 
 
+def test_an_average_of_any_name_is_what_samples_are_drawn_from(ring: Path, tmp_path: Path) -> None:
+    text = ring.read_text().replace("o.memory(rng, None, G)", "{'rng': rng, 'slow': MovingAverage(G.params, 0.9)}")
+    ring.write_text(text.replace("import numpy", "from minigan import MovingAverage\nimport numpy", 1))
+    assert _run("train", ring, "--output", tmp_path / "run") == 0
+    drawn = []
+    for flag in ("--ema", "--no-ema"):
+        assert _run("sample", tmp_path / "run", "--gan", ring, flag, "--output", tmp_path / "a.npz") == 0
+        drawn.append((tmp_path / "a.npz").read_bytes())
+    assert drawn[0] != drawn[1]
+
+
+def test_a_file_may_import_what_lies_beside_it(ring: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside_the_ring.py").write_text("radius = 2.0\n")
+    ring.write_text(ring.read_text().replace("import numpy", "import beside_the_ring\nimport numpy", 1))
+    assert _run("train", ring, "--output", tmp_path / "run", "--stop-after", "1") == 0
+
+
 def test_a_run_of_a_gan_of_ones_own_says_that_its_file_is_wanted(
     ring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

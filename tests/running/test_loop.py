@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -25,8 +25,10 @@ from minigan.data.toy import Gaussian
 from minigan.files import checkpoint
 from minigan.files.weights import load_weights
 from minigan.gans import GANS
+from minigan.gans.options import plain
 from minigan.gans.system import System
 from minigan.running import Run, Training, machine, records, train
+from minigan.running.folder import options_from
 from minigan.running.interruption import Interruption
 from minigan.running.loop import NotFiniteError
 from tests.small_systems import TURNS, build, every_system, files, numbers, options
@@ -700,3 +702,58 @@ def test_a_bar_shows_the_notes_and_not_the_place_which_it_shows_itself() -> None
     assert records.notes_line(record) == "d_loss 1.386, on_real 0.5, k 0.0001234, g_loss -"
     assert records.one_line(record) == f"epoch 4, batch 6: {records.notes_line(record)}"
     assert records.one_line({"turn": 3, "frechet": 2.5}) == "turn 3: frechet 2.5"
+
+
+def _with_a_rate_that_falls(system: System) -> System:
+    """The system, whose turn now and then changes a rate for good."""
+
+    def turn(n: int) -> Any:
+        if n % 7 == 0:
+            system.players["D"].optimizer.lr *= 0.5
+        return system.turn(n)
+
+    return system._replace(turn=turn)
+
+
+def test_a_rate_that_a_turn_changed_is_what_a_resumed_run_goes_on_with(tmp_path: Path) -> None:
+    run = Run(tmp_path / "whole", keep=1, gif=False)
+    build_one = lambda: _with_a_rate_that_falls(build("mnist_mlp", tmp_path))
+    train(build_one(), run)
+    parts = replace(run, output=tmp_path / "parts")
+    train(build_one(), replace(parts, stop_after=10))
+    train(build_one(), replace(parts, resume=True))
+    assert_same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Options of kinds that minigan's own GANs do not have."""
+
+    sizes: list[int] = field(default_factory=lambda: [1, 2])
+    images: int | None = 5
+    k: int | Literal["auto"] = "auto"
+    kind: Literal["Path", "Grid"] = "Path"
+    places: tuple[Path, ...] = (Path("a"), Path("b"))
+    pairs: tuple[tuple[int, int], ...] = ((1, 2),)
+    rate: float = 1
+
+
+@pytest.mark.parametrize("o", [Odd(), Odd(sizes=[], images=None, k=3, kind="Grid", places=(), pairs=(), rate=0.5)])
+def test_options_of_any_kind_come_back_as_they_were(o: Odd) -> None:
+    assert options_from(Odd, json.loads(json.dumps(plain(o)))) == o
+
+
+@pytest.mark.parametrize("change", [{"images": "5"}, {"k": "some"}, {"kind": "Line"}, {"sizes": [1, "b"]}])
+def test_options_that_do_not_fit_their_type_are_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^run\.json: {next(iter(change))}: expected "):
+        options_from(Odd, change)
+
+
+def test_an_average_that_follows_nobody_and_numbers_that_never_were_finite_are_refused(tmp_path: Path) -> None:
+    system = build("toy", tmp_path)
+    lost = MovingAverage(system.players["G"].params.copy(), 0.9)
+    with pytest.raises(ValueError, match=r"^memory: 'lost' is an average, and follows the numbers of no player$"):
+        Training(system._replace(memory={**system.memory, "lost": lost}), Run(tmp_path / "run"))
+    system.players["G"].params.flat[0] = np.inf
+    with pytest.raises(ValueError, match=r"^memory: expected finite numbers to start from; those of G/\S+ are not$"):
+        Training(system, Run(tmp_path / "run"))

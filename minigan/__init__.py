@@ -1,7 +1,7 @@
 """Generative adversarial networks from scratch, on NumPy and HIPS autograd.
 
-Reading order: arrays, parameters, autodiff, primitives/, layers, optimizers, objectives, game; then networks/mlp and
-gans/mnist_mlp, a whole GAN on one page.
+Reading order: arrays, parameters, autodiff, primitives/, initializers, layers, optimizers, objectives, game; then
+networks/mlp and gans/mnist_mlp, a whole GAN on one page.
 """
 
 from importlib import import_module

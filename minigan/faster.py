@@ -16,7 +16,7 @@ It is asked whenever the operation's first argument is of that type and no argum
 
 A definition knows nothing of this: delete kernels/, and all of minigan runs on what one reads. `plain()` does the same
 for a while. Two more may be asked for: how a Sequential runs its layers (`rewrites`), and what to do around the work
-for one gradient (`surrounds`). Read next: autodiff.py.
+for one gradient (`surrounds`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ A turn says who moves when. It is a function of its number, and it returns notes
         print(t.number, t["d_loss"])
 
 `play` is a generator: it takes the turns, the caller logs, draws, saves or stops, all in an ordinary for loop.
-Read next: networks/mlp.py and gans/mnist_mlp.py, a whole GAN on one page.
+Read next: networks/mlp.py.
 """
 
 from __future__ import annotations

@@ -77,3 +77,13 @@ def test_minigan_stays_small() -> None:
     assert {name: n for name, at_most in most.items() if (n := lines.lines(lines.files([name]))[0]) > at_most} == {}
     assert lines.lines(lines.files(lines.CORE))[0] <= 3250
     assert lines.lines(lines.files(["."]))[0] <= 11_500
+
+
+def test_the_lines_on_what_to_read_next_lead_through_the_core_to_a_whole_gan() -> None:
+    path, read = lines.ROOT / "arrays.py", []
+    while path not in read and (target := re.search(r"[Rr]ead next: (\S+?\.py)", path.read_text())):
+        read.append(path)
+        beside = path.parent / target[1]
+        path = (beside if beside.exists() else lines.ROOT / target[1]).resolve()
+    assert path == lines.ROOT / "gans" / "mnist_mlp.py"
+    assert {file for file in lines.files(lines.CORE) if file.name != "__init__.py"} <= set(read)

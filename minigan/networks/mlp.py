@@ -3,7 +3,7 @@
     G = 100 - 128 - 256 - 512 - 784, leaky ReLU 0.2 between, tanh at the end: pixels in (-1, 1)
     D = 784 - 512 - 256 - 1, leaky ReLU 0.2 between, a probability (sigmoid) or a logit at the end
 
-A batch is a matrix here, each row the 784 pixels of an image.
+A batch is a matrix here, each row the 784 pixels of an image. Read next: ../gans/mnist_mlp.py, a whole GAN on a page.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 For y = f(x) the derivative is dx = dy * f'(x). Where f'(x) can be read off y (sigmoid: y (1 - y)), it is: then x need
 not be kept. Each slope is a primitive of its own and has its own derivative, so that a gradient of a gradient
 (gradient penalties) needs no further rule. A comparison such as x > 0 has slope zero and simply carries no derivative.
-Read next: linear.py.
+Read next: shaping.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cross-entropy: how badly p says what t is.
+"""Cross-entropy: how badly p says what t is. Read next: convolution.py.
 
 Two classes, t in [0, 1]:
 

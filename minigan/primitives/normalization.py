@@ -15,7 +15,7 @@ At evaluation the running statistics stand in for mu and var, and y is simply a 
 
     running = (1 - momentum) running + momentum new        new variance: the unbiased one, as PyTorch records it
 
-Read next: ../layers.py.
+Read next: ../initializers.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What + - * / ** @ [] and comparisons mean on a traced array, and their derivatives.
 
 Each is a primitive, so a formula written with operators can be differentiated; this file hangs them on `Traced`.
-Where shapes were broadcast, dx is summed back to the shape of x (`sum_to`). Read next: elementwise.py.
+Where shapes were broadcast, dx is summed back to the shape of x (`sum_to`). Read next: linear.py.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Batches:
             raise ValueError(f"labels: expected one for each of the {n} rows of data, got shape {labels.shape}")
         if labels is not None and labels.dtype.kind not in "iu":
             raise TypeError(f"labels: expected integers, got {labels.dtype}")
-        self.labels = labels
-        self.data, self.batch_size, self.seed, self.drop_last = data, batch_size, seed, drop_last
+        self.data, self.batch_size, self.seed, self.labels = data, batch_size, seed, labels
+        self._setting = {"seed": seed, "size": n, "batch_size": batch_size, "drop_last": drop_last}
         self.batches_per_epoch = n // batch_size if drop_last else -(-n // batch_size)
         self.indices: np.ndarray | None = None
         self._position = 0  # batches handed out since the beginning
@@ -124,7 +124,7 @@ class Batches:
 
     def state_dict(self) -> dict[str, int]:
         """Where we are: epoch and batch, and what they mean something for (seed, size, batch_size, drop_last)."""
-        return self._setting() | {"epoch": self.epoch, "batch": self.batch}
+        return self._setting | {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from `state`, with the batches that came next when it was taken.
@@ -134,7 +134,7 @@ class Batches:
         """
         if set(state) != set(self.state_dict()):
             raise ValueError(f"state: expected {', '.join(self.state_dict())}, got {', '.join(map(str, state))}")
-        for name, own in self._setting().items():
+        for name, own in self._setting.items():
             if state[name] != own:
                 raise ValueError(f"state: expected {name} {own}, got {state[name]}")
         epoch, batch = state["epoch"], state["batch"]
@@ -157,10 +157,6 @@ class Batches:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _setting(self) -> dict[str, int]:
-        size, batch_size, drop_last = len(self.data), self.batch_size, self.drop_last
-        return {"seed": self.seed, "size": size, "batch_size": batch_size, "drop_last": drop_last}
 
     def _rows(self, position: int) -> np.ndarray:
         epoch, batch = divmod(position, self.batches_per_epoch)

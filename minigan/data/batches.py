@@ -65,10 +65,9 @@ class Batches:
         for name, value, least in [("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)]:
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        n = len(data)
         if isinstance(data, np.ndarray):
             _check_dtype(data)
-        if n == 0:
+        if (n := len(data)) == 0:
             raise ValueError("data: expected at least one row, got none")
         if drop_last and batch_size > n:
             raise ValueError(f"batch_size: expected at most the {n} rows of data, got {batch_size}; or drop_last=False")
@@ -117,8 +116,8 @@ class Batches:
             rows = self._rows(self._position)
             x = _gather(self.data, rows)
         self.indices = rows
+        self._ahead.pop(self._position, None)
         self._position += 1
-        self._ahead.pop(self._position - 1, None)
         self._read_ahead()
         return x if self.labels is None else (x, self.labels[rows].astype(np.int64))
 

@@ -189,9 +189,13 @@ class Training:
             self.live.picture(self.turn, picture)
 
     def save(self, scored_by: str | None = None) -> None:
-        """Write a checkpoint. Raises CheckpointError if it cannot be written, NotFiniteError if it must not be."""
-        score = self.sheets.score(scored_by) if scored_by else None
-        if scored_by and score is not None:
+        """Write a checkpoint, with the score of this name if one is given.
+
+        Raises CheckpointError if it cannot be written, NotFiniteError if it must not be.
+        """
+        score = None
+        if scored_by:
+            score = self.sheets.score(scored_by)
             self._record({"turn": self.turn, scored_by: rounded(score)})
         state = state_of(self.system, Progress(self.turn, self.log.length))
         where = first_not_finite(self.system, state)

@@ -94,10 +94,7 @@ def open_weights(
 ) -> Trained:
     """Open a weight file of a generator that a run left, to draw on a device; it says itself how the network is built.
 
-    Raises:
-        ValueError: if there is no such page.
-        DeviceError: if the device cannot be used here.
-        CheckpointError: if there is no such file, it is broken, or not of a generator of this GAN.
+    Raises as open_run; CheckpointError also if the file is not of a generator of this GAN.
     """
     path = Path(path)
     weights, about = load_weights(path), {} if path.suffix == ".npz" else read_metadata(path)

@@ -48,10 +48,7 @@ def convert(o: Convert) -> int:
 def read_weights(argument: str, path: Path) -> dict[str, np.ndarray]:
     """The arrays of a weight file, by the ending of its name: in the order of a .pth, otherwise as their names count.
 
-    Raises:
-        ValueError: naming the argument, for another ending, or if there is no such file.
-        CheckpointError: if it is broken.
-        RuntimeError: for a .pth file where PyTorch is not installed.
+    Raises ValueError, naming the argument, for another ending or no such file; otherwise as load_weights and load_pth.
     """
     check_format(argument, path)
     if not path.exists():

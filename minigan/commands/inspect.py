@@ -35,7 +35,12 @@ def inspect(o: Inspect) -> int:
         raise ValueError(f"path: there is no {o.path}")
     try:
         if not o.path.is_dir():
-            show_weights(o.path)
+            arrays = read_weights("path", o.path)
+            print(o.path)
+            if o.path.suffix.lower() == ".safetensors":
+                for name, text in sorted(read_metadata(o.path).items()):
+                    print(f"  {name}: {text}")
+            show_arrays(arrays)
         elif Folder(o.path).about.exists():
             return show_run(o.path)
         elif any((o.path / name).exists() for name in ("manifest.json", "state.json")):
@@ -48,21 +53,10 @@ def inspect(o: Inspect) -> int:
     return 0
 
 
-def show_weights(path: Path) -> None:
-    """A weight file. Raises as `read_weights`."""
-    arrays = read_weights("path", path)
-    print(path)
-    if path.suffix.lower() == ".safetensors":
-        for name, text in sorted(read_metadata(path).items()):
-            print(f"  {name}: {text}")
-    show_arrays(arrays)
-
-
 def show_checkpoint(path: Path) -> None:
     """A checkpoint's folder. Raises CheckpointError."""
     state = load(path)
-    print(path)
-    print("  whole: every file is as the manifest says")
+    print(f"{path}\n  whole: every file is as the manifest says")
     score = json.loads((path / "manifest.json").read_bytes())["score"]
     if score is not None:
         print(f"  score: {score:g}")
@@ -78,38 +72,32 @@ def show_run(path: Path) -> int:
     print(f"{path}: a run of {about['system']}")
     for name, value in about["options"].items():
         print(f"  {name}: {value}")
-    folders = [checkpoints.folder / f"step-{step:08d}" for step in checkpoints.steps()]
-    damaged = {}
+    folders, whole = [checkpoints.folder / f"step-{step:08d}" for step in checkpoints.steps()], []
     for folder in folders:
         try:
             load(folder)
+            whole.append(folder)
         except CheckpointError as error:
-            damaged[folder] = error
             print(f"damaged: {error}", file=sys.stderr)
-    whole = [folder for folder in folders if folder not in damaged]
     print(f"  {len(whole)} of {len(folders)} checkpoints whole: {', '.join(folder.name for folder in whole)}")
     if whole:
         show_checkpoint(whole[-1])
-    return 1 if damaged else 0
+    return 0 if whole == folders else 1
 
 
 def show_arrays(arrays: Mapping[str, np.ndarray]) -> None:
-    """A line for each: name, dtype, shape, how many numbers, least, mean and largest of them; and the totals."""
+    """A line for each: name, dtype, shape, how many numbers; least, mean and largest of the finite; and the totals."""
     width = max(map(len, arrays), default=0)
     print(f"  {'':<{width}}  {'dtype':<8} {'shape':<18} {'numbers':>11}  {'least':>11} {'mean':>11} {'largest':>11}")
     for name, a in arrays.items():
-        print(f"  {name:<{width}}  {a.dtype!s:<8} {a.shape!s:<18} {a.size:>11,}  {range_of(a)}")
+        finite = a[np.isfinite(a)]
+        numbers = [finite.min(), finite.mean(dtype=np.float64), finite.max()] if finite.size else []
+        about = " ".join([f"{x:>11.4g}" for x in numbers])
+        if finite.size < a.size:
+            about += f"{'  ' if numbers else ''}{a.size - finite.size} not finite"
+        print(f"  {name:<{width}}  {a.dtype!s:<8} {a.shape!s:<18} {a.size:>11,}  {about}")
     count, size = sum(a.size for a in arrays.values()), sum(a.nbytes for a in arrays.values())
     print(f"  {len(arrays)} arrays, {count:,} numbers, {size:,} bytes")
-
-
-def range_of(a: np.ndarray) -> str:
-    """Least, mean and largest of the finite numbers, and how many are not finite."""
-    finite = a[np.isfinite(a)]
-    if finite.size == 0:
-        return f"{a.size} not finite" if a.size else ""
-    numbers = f"{finite.min():>11.4g} {finite.mean(dtype=np.float64):>11.4g} {finite.max():>11.4g}"
-    return numbers if finite.size == a.size else f"{numbers}  {a.size - finite.size} not finite"
 
 
 def without_arrays(value: Any) -> Any:

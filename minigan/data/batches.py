@@ -65,10 +65,9 @@ class Batches:
         for name, value, least in [("batch_size", batch_size, 1), ("seed", seed, 0), ("workers", workers, 0)]:
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        n = len(data)
         if isinstance(data, np.ndarray):
             _check_dtype(data)
-        if n == 0:
+        if (n := len(data)) == 0:
             raise ValueError("data: expected at least one row, got none")
         if drop_last and batch_size > n:
             raise ValueError(f"batch_size: expected at most the {n} rows of data, got {batch_size}; or drop_last=False")
@@ -76,8 +75,8 @@ class Batches:
             raise ValueError(f"labels: expected one for each of the {n} rows of data, got shape {labels.shape}")
         if labels is not None and labels.dtype.kind not in "iu":
             raise TypeError(f"labels: expected integers, got {labels.dtype}")
-        self.labels = labels
-        self.data, self.batch_size, self.seed, self.drop_last = data, batch_size, seed, drop_last
+        self.data, self.batch_size, self.seed, self.labels = data, batch_size, seed, labels
+        self._setting = {"seed": seed, "size": n, "batch_size": batch_size, "drop_last": drop_last}
         self.batches_per_epoch = n // batch_size if drop_last else -(-n // batch_size)
         self.indices: np.ndarray | None = None
         self._position = 0  # batches handed out since the beginning
@@ -117,14 +116,14 @@ class Batches:
             rows = self._rows(self._position)
             x = _gather(self.data, rows)
         self.indices = rows
+        self._ahead.pop(self._position, None)
         self._position += 1
-        self._ahead.pop(self._position - 1, None)
         self._read_ahead()
         return x if self.labels is None else (x, self.labels[rows].astype(np.int64))
 
     def state_dict(self) -> dict[str, int]:
         """Where we are: epoch and batch, and what they mean something for (seed, size, batch_size, drop_last)."""
-        return self._setting() | {"epoch": self.epoch, "batch": self.batch}
+        return self._setting | {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from `state`, with the batches that came next when it was taken.
@@ -134,7 +133,7 @@ class Batches:
         """
         if set(state) != set(self.state_dict()):
             raise ValueError(f"state: expected {', '.join(self.state_dict())}, got {', '.join(map(str, state))}")
-        for name, own in self._setting().items():
+        for name, own in self._setting.items():
             if state[name] != own:
                 raise ValueError(f"state: expected {name} {own}, got {state[name]}")
         epoch, batch = state["epoch"], state["batch"]
@@ -157,10 +156,6 @@ class Batches:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _setting(self) -> dict[str, int]:
-        size, batch_size, drop_last = len(self.data), self.batch_size, self.drop_last
-        return {"seed": self.seed, "size": size, "batch_size": batch_size, "drop_last": drop_last}
 
     def _rows(self, position: int) -> np.ndarray:
         epoch, batch = divmod(position, self.batches_per_epoch)

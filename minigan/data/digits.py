@@ -21,16 +21,11 @@ Split: TypeAlias = Literal["train", "test"]
 
 
 class Source(NamedTuple):
-    """Where the four files of a data set come from.
+    """Where the four files of a data set come from."""
 
-    url: the folder on the network.
-    folders: where they may lie under data_dir; the first is where they are put.
-    sha256: of each file.
-    """
-
-    url: str
-    folders: tuple[str, ...]
-    sha256: dict[str, str]
+    url: str  # the folder on the network
+    folders: tuple[str, ...]  # where they may lie under data_dir; the first is where they are put
+    sha256: dict[str, str]  # of each file
 
 
 FILES = {

@@ -38,8 +38,7 @@ def glyphs(n: int, seed: int = 0, size: int = 28) -> tuple[np.ndarray, np.ndarra
     Returns:
         Images, uint8 of shape (n, size, size), 0 black; labels, uint8 of shape (n,).
 
-    Raises:
-        ValueError: if an argument is out of range.
+    Raises ValueError if an argument is out of range.
     """
     for name, value, least in [("n", n, 1), ("seed", seed, 0), ("size", size, 8)]:
         if value < least:

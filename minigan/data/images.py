@@ -77,19 +77,30 @@ class ImageFolder:
         self.path, self.image_size, self.skip_broken, self.max_pixels = Path(path), image_size, skip_broken, max_pixels
         self._lock = threading.Lock()  # around the zip, whose members share one file position
         self._zip = None if self.path.is_dir() else _open_zip(self.path)
-
-        names = sorted({name for name in self._all_files() if _is_image(name)})
+        if self._zip:
+            files = [info.filename for info in self._zip.infolist() if not info.is_dir()]
+        else:
+            files = [file.relative_to(path).as_posix() for file in self.path.rglob("*") if file.is_file()]
+        names = sorted({name for name in files if _is_image(name)})
         if not names:
             raise ImageError(f"{path}: expected PNG or JPEG files ({', '.join(SUFFIXES)}), found none")
         self.classes, labels = _classes(names)
         self.skipped: list[str] = []
-        good = [i for i, name in enumerate(names) if self._header_is_good(name)]
+        good = []
+        for i, name in enumerate(names):
+            try:
+                with _refusing(name), self._open(name) as file:
+                    _open_image(file, name, max_pixels)
+                good.append(i)
+            except ImageError as error:
+                if not skip_broken:
+                    raise
+                self.skipped.append(str(error))
         if not good:
             raise ImageError(f"{path}: expected an image, found only broken ones: {_shortened(self.skipped)}")
         if self.skipped:
-            warnings.warn(
-                f"{path}: left out {len(self.skipped)} of {len(names)}: {_shortened(self.skipped)}", stacklevel=2
-            )
+            left_out = f"left out {len(self.skipped)} of {len(names)}"
+            warnings.warn(f"{path}: {left_out}: {_shortened(self.skipped)}", stacklevel=2)
         self.names, self.labels = [names[i] for i in good], labels[good]
 
         shape = (len(self.names), 3, image_size, image_size)
@@ -118,25 +129,8 @@ class ImageFolder:
             self._cached[i] = True
         return to_floats(self._cache[i])
 
-    def _all_files(self) -> Iterator[str]:
-        if self._zip is None:
-            yield from (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
-        else:
-            yield from (info.filename for info in self._zip.infolist() if not info.is_dir())
-
     def _open(self, name: str) -> IO[bytes]:
         return (self.path / name).open("rb") if self._zip is None else self._zip.open(name)
-
-    def _header_is_good(self, name: str) -> bool:
-        try:
-            with _refusing(name), self._open(name) as file:
-                _open_image(file, name, self.max_pixels)
-        except ImageError as error:
-            if not self.skip_broken:
-                raise
-            self.skipped.append(str(error))
-            return False
-        return True
 
     def _decode(self, i: int) -> np.ndarray:
         """Image i as bytes, or the one that stands in for it."""
@@ -147,15 +141,13 @@ class ImageFolder:
                 raise
             alike = np.flatnonzero(self.labels == self.labels[i])
             for j in np.roll(alike, -1 - int(np.searchsorted(alike, i)))[:-1]:  # from i + 1 round to i - 1
-                try:
+                with suppress(ImageError):
                     x = self._decode_exactly(j)
-                except ImageError:
-                    continue
-                with self._lock:
-                    if i not in self._replaced:
-                        self._replaced.add(i)
-                        warnings.warn(f"{error}; {self.names[j]} stands in for it", stacklevel=2)
-                return x
+                    with self._lock:
+                        if i not in self._replaced:
+                            self._replaced.add(i)
+                            warnings.warn(f"{error}; {self.names[j]} stands in for it", stacklevel=2)
+                    return x
             raise
 
     def _decode_exactly(self, i: int) -> np.ndarray:
@@ -184,11 +176,15 @@ def read_image(file: IO[bytes], name: str, image_size: int, max_pixels: int = MA
         image.load()
         with suppress(Exception):  # a photo whose notes are damaged is shown as it lies, as viewers do
             image = ImageOps.exif_transpose(image)
-        image = _to_rgb_or_rgba(image)
+        if image.mode.startswith("I"):  # 16 bits of grey, and perhaps one value of it that means transparent
+            grey = np.asarray(image)
+            upper = (grey >> 8).astype(np.uint8)
+            upper[grey == image.info.get("transparency", -1)] = 255
+            image = Image.fromarray(upper)
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         w, h = image.size
-        side = min(w, h)
-        left, top = (w - side) / 2, (h - side) / 2
-        square = (left, top, left + side, top + side)
+        left, top = max(w - h, 0) / 2, max(h - w, 0) / 2
+        square = (left, top, w - left, h - top)
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, square)
         if image.mode == "RGBA":
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -201,20 +197,10 @@ def _open_image(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
         image = Image.open(file, formats=("PNG", "JPEG"))
     except UnidentifiedImageError:
         raise ImageError(f"{name}: expected a PNG or JPEG file, found no valid header of either") from None
-    w, h = image.size
-    if w * h > max_pixels:
+    if math.prod(image.size) > max_pixels:
+        w, h = image.size
         raise ImageError(f"{name}: expected at most {max_pixels} pixels (max_pixels), got {w} x {h}")
     return image
-
-
-def _to_rgb_or_rgba(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits of grey, and perhaps one value of it that means transparent
-        grey = np.asarray(image)
-        white = grey == image.info.get("transparency", -1)
-        grey = (grey >> 8).astype(np.uint8)
-        grey[white] = 255
-        image = Image.fromarray(grey)
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from minigan.arrays import Array, finite
 from minigan.files.weights import (
     CheckpointError,
     read_file,
+    refusing,
     storable,
     sync_folder,
     weights_from_bytes,
@@ -40,6 +41,7 @@ from minigan.parameters import Parameters
 
 FORMAT = 1
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of JSON that is not minigan's
 STEP = r"(step-([0-9]{8}|[1-9][0-9]{8,}))"
 
 State = dict[str, Any]
@@ -84,10 +86,8 @@ def load(directory: str | os.PathLike[str]) -> State:
     contents = _verified(directory)
     plain = contents.pop("state.json", b"")
     arrays = {name: weights_from_bytes(data, directory / name) for name, data in contents.items()}
-    try:
+    with refusing(f"{directory}: whole, but not written by minigan", MALFORMED):
         return {key: _decoded(value, arrays.get(f"{key}.safetensors", {})) for key, value in json.loads(plain).items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{directory}: whole, but not written by minigan: {error!r}") from error
 
 
 def first_non_finite(state: Any) -> str | None:
@@ -95,10 +95,7 @@ def first_non_finite(state: Any) -> str | None:
 
     A loop asks this before it saves, so that the last good checkpoint is not pushed out by bad ones.
     """
-    for place, a in arrays_in(state):
-        if a.dtype.kind == "f" and not finite(a):
-            return place
-    return None
+    return next((place for place, a in arrays_in(state) if a.dtype.kind == "f" and not finite(a)), None)
 
 
 def arrays_in(value: Any, place: str = "") -> Iterator[tuple[str, Array]]:
@@ -146,7 +143,10 @@ class Checkpoints:
                     f"{self.folder}: step {step} would come after {self._path(later).name}, which is later: "
                     "continue from that one, remove it, or save into another folder"
                 )
-        self._clear_up()
+        for name in self._names():  # what killed saves left behind
+            if match := re.fullmatch(rf"\.{STEP}\.(tmp|old)", name):
+                with refusing(f"{self.folder / name}: could not be cleared away"):
+                    _settle(self.folder / match[1])
         _put(self._path(step), contents)
         self._prune([s for s in self.steps() if s <= step])
 
@@ -167,12 +167,11 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def _names(self) -> list[str]:
-        try:
-            return os.listdir(self.folder)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise CheckpointError(f"{self.folder}: could not be read: {error}") from error
+        with refusing(f"{self.folder}: could not be read"):
+            try:
+                return os.listdir(self.folder)
+            except FileNotFoundError:
+                return []
 
     def _first_sound(self, steps: Iterable[int]) -> tuple[int, State] | None:
         for step in steps:
@@ -195,25 +194,14 @@ class Checkpoints:
                     scores[step] = score
         return sorted(scores, key=lambda step: (scores[step], step))
 
-    def _clear_up(self) -> None:
-        """Finish or undo what killed saves left behind."""
-        for name in self._names():
-            if match := re.fullmatch(rf"\.{STEP}\.(tmp|old)", name):
-                try:
-                    _settle(self.folder / match[1])
-                except OSError as error:
-                    raise CheckpointError(f"{self.folder / name}: could not be cleared away: {error}") from error
-
     def _prune(self, steps: list[int]) -> None:
         best = self._ranked(steps, lambda error: None)[:1]  # a damaged one is nobody's best; `latest` warns of it
         for step in steps[: -self.keep]:
             if step not in best:
                 path, rubbish = self._path(step), _beside(self._path(step), "tmp")
-                try:  # renamed first: a kill while it is removed leaves no damaged checkpoint
-                    os.rename(path, rubbish)
+                with refusing(f"{path}: is no longer needed, but could not be removed"):
+                    os.rename(path, rubbish)  # first: a kill while it is removed leaves no damaged checkpoint
                     shutil.rmtree(rubbish)
-                except OSError as error:
-                    raise CheckpointError(f"{path}: is no longer needed, but could not be removed: {error}") from error
 
 
 def _contents(state: State, score: float | None) -> dict[str, bytes]:
@@ -269,7 +257,8 @@ def _encoded(value: Any, place: tuple[str, ...], arrays: dict[str, np.ndarray]) 
     if type(value) is dict:
         if wrong := [key for key in value if type(key) is not str]:
             raise TypeError(f"state {'/'.join(place)}: expected strings as keys, got {wrong[0]!r}")
-        return {_doubled(key): _encoded(item, (*place, key), arrays) for key, item in value.items()}
+        doubled = lambda key: f"${key}" if key.startswith("$") else key
+        return {doubled(key): _encoded(item, (*place, key), arrays) for key, item in value.items()}
     if hasattr(value, "dtype"):
         # G's "main.0.weight" keeps its name; deeper ones are joined by "/" (RFC 6901, so that no two are alike).
         name = "/".join(part.replace("~", "~0").replace("/", "~1") for part in place[1:]) or place[0]
@@ -278,10 +267,6 @@ def _encoded(value: Any, place: tuple[str, ...], arrays: dict[str, np.ndarray]) 
     raise TypeError(
         f"state {'/'.join(place)}: expected dicts, lists, arrays, numbers, strings or None, got {type(value).__name__}"
     )
-
-
-def _doubled(key: str) -> str:
-    return f"${key}" if key.startswith("$") else key
 
 
 def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -299,10 +284,8 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 def _verified(directory: Path) -> dict[str, bytes]:
     """The files of a checkpoint but for the manifest, name -> content, each as the manifest says."""
     listed = _manifest_of(directory)["files"]
-    try:
+    with refusing(f"{directory}: could not be read"):
         present = set(os.listdir(directory)) - {"manifest.json"}
-    except OSError as error:
-        raise CheckpointError(f"{directory}: could not be read: {error}") from error
     for name in sorted(present ^ listed.keys()):
         defect = "is missing" if name in listed else "does not belong to the checkpoint"
         raise CheckpointError(f"{directory / name}: {defect}")
@@ -321,7 +304,7 @@ def _manifest_of(directory: Path) -> dict[str, Any]:
         body = json.loads(data)
         body.pop("sha256")
         sound = _signed(body) == data
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except MALFORMED:
         sound = False
     if not sound:
         raise CheckpointError(f"{path}: damaged: its content does not have the SHA-256 that it names")
@@ -347,32 +330,30 @@ def _skip(error: CheckpointError) -> None:
 def _put(directory: Path, contents: Mapping[str, bytes]) -> None:
     """Make the folder, whole or not at all."""
     temporary, old = _beside(directory, "tmp"), _beside(directory, "old")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _settle(directory)
-        temporary.mkdir()
-        for name, data in contents.items():
-            write_file(temporary / name, data)
-        sync_folder(temporary)
-        if os.path.exists(directory):  # no system call swaps two folders: for a moment the old one has another name
-            os.rename(directory, old)
-        os.rename(temporary, directory)
-        sync_folder(directory.parent)
-        _settle(directory)
-    except BaseException as error:
-        with suppress(OSError):
+    with refusing(f"{directory}: could not be written"):
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
             _settle(directory)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"{directory}: could not be written: {error}") from error
-        raise
+            temporary.mkdir()
+            for name, data in contents.items():
+                write_file(temporary / name, data)
+            sync_folder(temporary)
+            if os.path.exists(directory):  # no system call swaps two folders: for a moment the old one has another name
+                os.rename(directory, old)
+            os.rename(temporary, directory)
+            sync_folder(directory.parent)
+            _settle(directory)
+        except BaseException:
+            with suppress(OSError):
+                _settle(directory)
+            raise
 
 
 def _settle(directory: Path) -> None:
     """Finish or undo what a save of this folder, killed, left beside it."""
-    temporary, old = _beside(directory, "tmp"), _beside(directory, "old")
-    if os.path.exists(old) and not os.path.exists(directory):
+    if (old := _place(directory)) != directory:
         os.rename(old, directory)
-    for rest in (temporary, old):
+    for rest in (_beside(directory, "tmp"), _beside(directory, "old")):
         if os.path.exists(rest):
             shutil.rmtree(rest)
 

@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 
 from minigan.arrays import Array
-from minigan.files.weights import CheckpointError, read_file, replace_file, storable
+from minigan.files.weights import CheckpointError, read_file, refusing, replace_file, storable
 from minigan.parameters import Parameters
 
 
@@ -43,10 +43,8 @@ def load_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise CheckpointError(f"{path}: expected a tensor, got {type(tensor).__name__} for {name!r}")
-        try:
+        with refusing(f"{path}: NumPy cannot hold {name!r} ({tensor.dtype})", (RuntimeError, TypeError)):
             arrays[name] = np.array(tensor.detach().numpy())
-        except (RuntimeError, TypeError) as error:
-            raise CheckpointError(f"{path}: NumPy cannot hold {name!r} ({tensor.dtype}): {error}") from error
     return arrays
 
 

@@ -16,8 +16,8 @@ import math
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,17 @@ from minigan.parameters import Parameters
 
 class CheckpointError(ValueError):
     """A file or folder that cannot be read or written; says which and why."""
+
+
+@contextmanager
+def refusing(what: str, errors: type[Exception] | tuple[type[Exception], ...] = OSError) -> Iterator[None]:
+    """While it is entered, these errors become a CheckpointError: `what`, a colon, and what they say."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except errors as error:
+        raise CheckpointError(f"{what}: {error}") from error
 
 
 def save_weights(
@@ -51,14 +62,7 @@ def save_weights(
 
 
 def save_npz(path: str | os.PathLike[str], params: Mapping[str, Array]) -> None:
-    """Write arrays into an .npz file, for NumPy and whoever else reads its format.
-
-    Args:
-        path: the file; an older one is replaced.
-        params: as for save_weights. The same arrays always make the same bytes.
-
-    Raises as save_weights.
-    """
+    """Write arrays into an .npz file, for NumPy and whoever reads its format; all else as in save_weights."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:  # numpy.savez would note the time
         for name, a in (params.state_dict() if isinstance(params, Parameters) else params).items():
@@ -93,16 +97,9 @@ def load_weights(path: str | os.PathLike[str], prefix: str = "") -> dict[str, np
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The strings that save_weights was given, and minigan's version.
-
-    Raises:
-        CheckpointError: if there is no such file or it is no safetensors file.
-    """
-    try:
-        with safetensors.safe_open(path, framework="np") as f:
-            return f.metadata() or {}
-    except Exception as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    """The strings that save_weights was given, and minigan's version. Raises CheckpointError if it is no such file."""
+    with refusing(f"{path}: not a safetensors file", Exception), safetensors.safe_open(path, framework="np") as f:
+        return f.metadata() or {}
 
 
 def weights_to_bytes(params: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -128,12 +125,13 @@ def weights_to_bytes(params: Mapping[str, Array], metadata: Mapping[str, str] | 
 
 def weights_from_bytes(data: bytes, path: Path) -> dict[str, np.ndarray]:
     """The arrays in the content of a safetensors file; `path` is for the error, which is CheckpointError."""
-    try:
-        arrays = safetensors.numpy.load(data)
-    except KeyError as error:
-        raise CheckpointError(f"{path}: holds numbers of type {error.args[0]}, which NumPy does not have") from error
-    except Exception as error:  # the library's own, and NumPy's for shapes that no array can have
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    with refusing(f"{path}: not a safetensors file", Exception):  # the library's errors, and NumPy's for some shapes
+        try:
+            arrays = safetensors.numpy.load(data)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{path}: holds numbers of type {error.args[0]}, which NumPy does not have"
+            ) from error
     _check_bools(arrays, path)
     return arrays
 
@@ -155,26 +153,20 @@ def storable(name: str, a: Array) -> np.ndarray:
 
 def read_file(path: Path) -> bytes:
     """All of an ordinary file. Raises CheckpointError."""
-    try:
+    with refusing(f"{path}: could not be read"):
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file")
         return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: could not be read: {error}") from error
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Make `data` the content of a file: afterwards all of it is there, or the file is as it was.
-
-    Raises CheckpointError if the system refuses.
-    """
+    """Make `data` the content of a file, all of it or nothing. Raises CheckpointError; then the file is as it was."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        write_file(temporary, data)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise CheckpointError(f"{path}: could not be written: {error}") from error
+        with refusing(f"{path}: could not be written"):
+            write_file(temporary, data)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -205,25 +197,23 @@ def sync_folder(path: Path) -> None:
 
 def _from_npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
     # numpy.load would set aside whatever memory a broken header asks for; here the header has to agree with the file.
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > 100 * len(data):
-                raise ValueError("its content is more than 100 times as large as the file")
-            arrays = {member.filename.removesuffix(".npy"): _from_npy(archive.read(member)) for member in members}
-    except Exception as error:  # of zipfile, zlib, NumPy's reader of headers
-        raise CheckpointError(f"{path}: not a file of arrays in NumPy's .npz format: {error}") from error
+    refused = refusing(f"{path}: not a file of arrays in NumPy's .npz format", Exception)  # zipfile's, zlib's, NumPy's
+    with refused, zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > 100 * len(data):
+            raise ValueError("its content is more than 100 times as large as the file")
+        arrays = {member.filename.removesuffix(".npy"): _from_npy(archive.read(member)) for member in members}
     _check_bools(arrays, path)
     return arrays
 
 
 def _from_npy(data: bytes) -> np.ndarray:
     stream = io.BytesIO(data)
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
+    if version not in readers:
         raise ValueError(f"unknown version {version}")
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, by_columns, dtype = read_header(stream)
+    shape, by_columns, dtype = readers[version](stream)
     if dtype.kind not in "fiub":
         raise ValueError(f"expected numbers, got dtype {dtype}")
     if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():

@@ -26,24 +26,15 @@ def generated(players: Mapping[str, Player], z: Any) -> Array:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How samples are drawn and looked at.
+    """How samples are drawn and looked at."""
 
-    noise: (rng, n) -> what n samples start from, on the device of the options.
-    picture: samples, on the host -> one picture, uint8 of shape (H, W) or (H, W, 3).
-    generate: (players, noise) -> samples; G of the noise, if not given.
-    count: samples on a sheet.
-    batch: samples drawn at once.
-    batch_statistics: whether batch norm takes the statistics of those samples, or the running ones.
-    way: from one noise to another, see `lerp`; None where there is nothing to see on the way.
-    """
-
-    noise: Noise
-    picture: Callable[[np.ndarray], np.ndarray]
-    generate: Callable[[Mapping[str, Player], Any], Array] = generated
-    count: int = 64
-    batch: int = 256
-    batch_statistics: bool = False
-    way: Callable[[Array, Array, float], Array] | None = None
+    noise: Noise  # (rng, n) -> what n samples start from, on the device of the options
+    picture: Callable[[np.ndarray], np.ndarray]  # samples, on the host -> uint8 of shape (H, W) or (H, W, 3)
+    generate: Callable[[Mapping[str, Player], Any], Array] = generated  # (players, noise) -> samples
+    count: int = 64  # samples on a sheet
+    batch: int = 256  # samples drawn at once
+    batch_statistics: bool = False  # whether batch norm takes the statistics of those samples, or the running ones
+    way: Callable[[Array, Array, float], Array] | None = None  # as `lerp`; None where there is nothing to see on it
 
     def samples(self, players: Mapping[str, Player], z: Any) -> Array:
         """What players make of the noise z, `batch` samples at a time, and nothing moves.

@@ -18,40 +18,26 @@ from minigan.optimizers import MovingAverage
 
 
 class System(NamedTuple):
-    """A GAN, ready to be trained.
+    """A GAN, ready to be trained."""
 
-    name: that of its module.
-    options: what it was built from, a dataclass.
-    players: name -> Player: their numbers and optimizers go into checkpoints.
-    turn: plays the turn of a number and returns its notes.
-    turns: how many the game has.
-    sampling: how samples are drawn and looked at.
-    memory: name -> whatever else the turns depend on and change, so that a run can go on from a checkpoint: anything
-        with state_dict() and load_state_dict(state), such as batches or a pool of images, and generators of random
-        numbers. A MovingAverage here follows its player after each turn, and samples are drawn from it.
-    may_change: names of options that the rest of a run may have different, since they change no number, or only how it
-        is rounded.
-    scores: name -> (samples -> how far they are from the data; smaller is better).
-    epoch: turns in an epoch; None where there are no epochs.
-    log_every, sample_every: turns between two lines of the log, two sheets of samples.
-    line: what the log prints of a record; its notes by name, if not said otherwise.
-    weights_each_epoch: whether weights are kept of every epoch.
-    """
-
-    name: str
-    options: Any
-    players: Mapping[str, Player]
-    turn: Callable[[int], Notes]
-    turns: int
-    sampling: Sampling
+    name: str  # that of its module
+    options: Any  # what it was built from, a dataclass
+    players: Mapping[str, Player]  # by name: their numbers and optimizers go into checkpoints
+    turn: Callable[[int], Notes]  # plays the turn of a number and returns its notes
+    turns: int  # how many the game has
+    sampling: Sampling  # how samples are drawn and looked at
+    # Whatever else the turns depend on and change, so that a run can go on from a checkpoint: anything with
+    # state_dict() and load_state_dict(state), such as batches or a pool of images, and generators of random numbers.
+    # A MovingAverage here follows its player after each turn, and samples are drawn from it.
     memory: Mapping[str, Any] = {}
+    # Options that the rest of a run may have different, since they change no number, or only how it is rounded.
     may_change: frozenset[str] = frozenset({"device", "epochs", "data_dir"})
-    scores: Mapping[str, Callable[[Any], float]] = {}
-    epoch: int | None = None
-    log_every: int = 100
-    sample_every: int = 100
-    line: Callable[[Mapping[str, Any]], str] | None = None
-    weights_each_epoch: bool = False
+    scores: Mapping[str, Callable[[Any], float]] = {}  # samples -> how far they are from the data; smaller is better
+    epoch: int | None = None  # turns in an epoch; None where there are no epochs
+    log_every: int = 100  # turns between two lines of the log
+    sample_every: int = 100  # turns between two sheets of samples
+    line: Callable[[Mapping[str, Any]], str] | None = None  # of a record, for the log; None: its notes by name
+    weights_each_epoch: bool = False  # whether weights are kept of every epoch
 
     def play(self, played: int = 0) -> Iterator[Turn]:
         """The game, from the turn after `played` on; averages follow their players."""

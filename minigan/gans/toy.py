@@ -134,14 +134,8 @@ def build(o: Options) -> System:
             notes |= G.move(g_loss, D, look.noise(rng, count))
         return notes
 
-    return System(
-        name="toy",
-        options=o,
-        players=players,
-        turn=turn,
-        turns=o.epochs,
-        sampling=look,
-        memory=o.memory(rng, None, G),
+    system = System("toy", o, players, turn, o.epochs, look, o.memory(rng, None, G))
+    return system._replace(
         may_change=frozenset({"device"}),  # not the epochs: the rates fall along the whole game
         scores={
             "ks": lambda x: metrics.ks_distance(x, data.cdf),

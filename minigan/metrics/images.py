@@ -175,10 +175,8 @@ def _covariance_root(x: np.ndarray) -> np.ndarray:
 def _features(name: str, x: np.ndarray) -> np.ndarray:
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"frechet_distance: expected {name} of shape (N, F), N >= 2, got {x.shape}")
-    if not np.isfinite(x).all():
-        raise ValueError(
-            f"frechet_distance: expected finite {name}, got {np.count_nonzero(~np.isfinite(x))} that are not"
-        )
+    if strange := np.count_nonzero(~np.isfinite(x)):
+        raise ValueError(f"frechet_distance: expected finite {name}, got {strange} that are not")
     return x.astype(np.float64)
 
 

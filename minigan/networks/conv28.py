@@ -35,18 +35,11 @@ def generator(noise: int = 96, width: int = 64, hidden: int = 1024, eps: float =
         eps: of batch norm.
     """
     return Sequential(
-        Linear(noise, hidden),
-        ReLU(),
-        BatchNorm1d(hidden, eps=eps),
-        Linear(hidden, 7 * 7 * 2 * width),
-        ReLU(),
-        BatchNorm1d(7 * 7 * 2 * width, eps=eps),
+        *(Linear(noise, hidden), ReLU(), BatchNorm1d(hidden, eps=eps)),
+        *(Linear(hidden, 7 * 7 * 2 * width), ReLU(), BatchNorm1d(7 * 7 * 2 * width, eps=eps)),
         Reshape(2 * width, 7, 7),
-        ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
-        ReLU(),
-        BatchNorm2d(width, eps=eps),
-        ConvTranspose2d(width, 1, 4, stride=2, padding=1),
-        Tanh(),
+        *(ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), ReLU(), BatchNorm2d(width, eps=eps)),
+        *(ConvTranspose2d(width, 1, 4, stride=2, padding=1), Tanh()),
     )
 
 
@@ -58,14 +51,8 @@ def discriminator(width: int = 32, hidden: int = 1024) -> Sequential:
         hidden: units of the layer before the last.
     """
     return Sequential(
-        Conv2d(1, width, 5),
-        LeakyReLU(0.01),
-        MaxPool2d(2),
-        Conv2d(width, 2 * width, 5),
-        LeakyReLU(0.01),
-        MaxPool2d(2),
-        Flatten(),
-        Linear(4 * 4 * 2 * width, hidden),
-        LeakyReLU(0.01),
+        *(Conv2d(1, width, 5), LeakyReLU(0.01), MaxPool2d(2)),
+        *(Conv2d(width, 2 * width, 5), LeakyReLU(0.01), MaxPool2d(2)),
+        *(Flatten(), Linear(4 * 4 * 2 * width, hidden), LeakyReLU(0.01)),
         Linear(hidden, 1),
     )

@@ -17,7 +17,7 @@ A single number says little about a distribution; a row of N says a lot. What D 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from minigan.arrays import Array, array_module
@@ -30,15 +30,8 @@ Preprocess = Literal["raw", "variances", "diffs", "moments", "pointwise"]
 
 def generator(hidden: int = 50) -> Sequential:
     """G: noise (n, 1) -> samples (n, 1), with `hidden` units in both hidden layers."""
-    return Sequential(
-        {
-            "map1": Linear(1, hidden),
-            "elu": ELU(),
-            "map2": Linear(hidden, hidden),
-            "sigmoid": Sigmoid(),
-            "map3": Linear(hidden, 1),
-        }
-    )
+    first: dict[str, Layer] = {"map1": Linear(1, hidden), "elu": ELU()}
+    return Sequential({**first, "map2": Linear(hidden, hidden), "sigmoid": Sigmoid(), "map3": Linear(hidden, 1)})
 
 
 def discriminator(
@@ -52,14 +45,9 @@ def discriminator(
         hidden: units in both hidden layers.
         logits: leave out the last sigmoid.
     """
-    layers: dict[str, Layer] = {
-        "look": Look(preprocess, minibatch),
-        "map1": Linear(inputs(preprocess, minibatch), hidden),
-        "elu1": ELU(),
-        "map2": Linear(hidden, hidden),
-        "elu2": ELU(),
-        "map3": Linear(hidden, 1),
-    }
+    look = Look(preprocess, minibatch)
+    layers: dict[str, Layer] = {"look": look, "map1": Linear(look.inputs, hidden), "elu1": ELU()}
+    layers |= {"map2": Linear(hidden, hidden), "elu2": ELU(), "map3": Linear(hidden, 1)}
     return Sequential(layers if logits else {**layers, "sigmoid": Sigmoid()})
 
 
@@ -102,12 +90,7 @@ def variances(x: Array) -> Array:
 
 
 # As the original has it, the mean is a constant to the derivative: dx = dy of x + 2 (x - mean) dy of (x - mean)^2.
-def _variances_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
-    N = x.shape[1]
-    return lambda dy: dy[:, :N] + 2.0 * _deviations(x) * dy[:, N:]
-
-
-defvjp(variances, _variances_vjp)
+defvjp(variances, lambda y, x: lambda dy: dy[:, : x.shape[1]] + 2.0 * _deviations(x) * dy[:, x.shape[1] :])
 
 
 @primitive
@@ -116,12 +99,7 @@ def diffs(x: Array) -> Array:
     return array_module(x).concatenate([x, _deviations(x)], axis=1)
 
 
-def _diffs_vjp(y: Array, x: Array) -> Callable[[Array], Array]:
-    N = x.shape[1]
-    return lambda dy: dy[:, :N] + dy[:, N:]
-
-
-defvjp(diffs, _diffs_vjp)
+defvjp(diffs, lambda y, x: lambda dy: dy[:, : x.shape[1]] + dy[:, x.shape[1] :])
 
 
 def _deviations(x: Array) -> Array:
@@ -138,9 +116,4 @@ def moments(x: Array) -> Array:
     return concatenate([mu, std, mean(z2 * z, 1, keepdims=True), mean(square(z2), 1, keepdims=True) - 3.0], axis=1)
 
 
-_LOOKS: dict[str, Callable[[Array], Array]] = {
-    "raw": lambda x: x,
-    "variances": variances,
-    "diffs": diffs,
-    "moments": moments,
-}
+_LOOKS = {"raw": lambda x: x, "variances": variances, "diffs": diffs, "moments": moments}

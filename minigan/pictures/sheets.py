@@ -43,7 +43,7 @@ def sheet(images: np.ndarray, columns: int | None = None, padding: int = 2, scal
     """
     _check(images)
     N, _, H, W = images.shape
-    columns = _square(N) if columns is None else columns
+    columns = math.isqrt(N - 1) + 1 if columns is None else columns
     for name, value, least in [("columns", columns, 1), ("padding", padding, 0), ("scale", scale, 1)]:
         if value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value}")
@@ -70,7 +70,7 @@ def save_sheet(path: str | os.PathLike[str], images: np.ndarray, columns: int | 
     """
     _check(images)
     N, _, H, W = images.shape
-    across = _square(N) if columns is None else min(max(columns, 1), N)
+    across = math.isqrt(N - 1) + 1 if columns is None else min(max(columns, 1), N)
     scale = max(1, SIDE // max(-(-N // across) * H, across * W, 1))
     save_picture(path, sheet(images, columns, scale=scale))
 
@@ -128,10 +128,6 @@ def _check(images: np.ndarray) -> None:
         raise ValueError(f"images: expected shape (N, C, H, W) with N >= 1 and C 1 or 3, got {images.shape}{hint}")
     if images.dtype.kind != "f":
         raise TypeError(f"images: expected floats in [-1, 1], got dtype {images.dtype}")
-
-
-def _square(n: int) -> int:
-    return math.isqrt(n - 1) + 1
 
 
 def _picture(picture: np.ndarray) -> Image.Image:

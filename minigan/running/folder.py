@@ -20,7 +20,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from minigan.files.weights import CheckpointError, read_file, replace_file
+from minigan.files.weights import read_file, refusing, replace_file
 
 GONE = {"tf32"}
 """Options that earlier versions had and wrote into run.json; none of them changed more than rounding."""
@@ -60,23 +60,17 @@ class Folder:
         if resume and not self.about.exists():
             raise ValueError(f"resume: there is no run in {self.path}")
         try:
-            if not resume and self.path.exists() and any(self.path.iterdir()) and not self._is_unused():
-                raise ValueError(f"output: {self.path} is not empty; choose another folder, or --resume what is in it")
+            if not resume and self.path.exists() and any(self.path.iterdir()):
+                kept = {path for path in self.path.rglob("*") if path.is_file() and path.stat().st_size}
+                if kept != {self.about}:  # alone it is of a run that ended before anything of it was kept
+                    raise ValueError(
+                        f"output: {self.path} is not empty; choose another folder, or --resume what is in it"
+                    )
             there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:
             raise OSError(f"output: cannot write into {self.path}: {error.strerror}") from None
-
-    def _is_unused(self) -> bool:
-        """Whether a run began here and ended before anything of it was kept."""
-        files = {path for path in self.path.rglob("*") if path.is_file() and path.stat().st_size}
-        return files == {self.about}
-
-    def make(self) -> None:
-        """Make it and the folders in it. Raises OSError."""
-        for name in ("samples", "weights"):
-            (self.path / name).mkdir(parents=True, exist_ok=True)
 
 
 def write_about(folder: Folder, about: dict[str, Any]) -> None:
@@ -85,18 +79,12 @@ def write_about(folder: Folder, about: dict[str, Any]) -> None:
 
 
 def read_about(folder: Folder) -> dict[str, Any]:
-    """Read run.json.
-
-    Raises:
-        CheckpointError: if there is none, or it does not describe a run.
-    """
+    """Read run.json. Raises CheckpointError if there is none, or it does not describe a run."""
     data = read_file(folder.about)
-    try:
+    with refusing(f"{folder.about}: does not describe a run", (ValueError, KeyError, TypeError, RecursionError)):
         about = json.loads(data)
         if not isinstance(about["system"], str) or not isinstance(about["options"], dict):
             raise TypeError("expected a system and its options")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{folder.about}: does not describe a run: {error}") from error
     return about
 
 

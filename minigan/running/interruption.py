@@ -36,14 +36,11 @@ class Interruption:
             self._before = {which: signal.signal(which, self._note) for which in SIGNALS}
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._restore()
-
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        self._restore()
+        self.__exit__()
 
-    def _restore(self) -> None:
+    def __exit__(self, *error: object) -> None:
         for which, handler in self._before.items():
             signal.signal(which, signal.SIG_DFL if handler is None else handler)
         self._before = {}

@@ -73,11 +73,14 @@ class Live:
         self.close()
 
     def _write(self, turn: int, summaries: list[Any]) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         try:
             if self._writer is None:
-                self._writer = self._open(self._next)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                # Two files of one second would have one name; files are read in the order of their names.
+                self._writer = EventsWriter(str(self.folder / "events"), f".{self._next:08d}")
                 start = SessionLog(status=SessionLog.START)  # "what you know of this step and later ones is void"
                 self._writer.write_event(Event(wall_time=time.time(), step=self._next, session_log=start))
             for summary in summaries:
@@ -87,13 +90,6 @@ class Live:
             self.close()  # with half an event in it: what follows goes into a new file
             raise
         self._next = turn + 1
-
-    def _open(self, turn: int) -> Any:
-        from tensorboardX.event_file_writer import EventsWriter
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Two files of one second would have one name; files are read in the order of their names.
-        return EventsWriter(str(self.folder / "events"), f".{turn:08d}")
 
 
 def check_installed() -> None:

@@ -26,7 +26,7 @@ from minigan.running.folder import Folder, read_about, write_about
 from minigan.running.interruption import Interruption
 from minigan.running.live import Live, check_installed
 from minigan.running.machine import changed, machine
-from minigan.running.options import Run
+from minigan.running.options import KEPT, Run
 from minigan.running.pictures import Sheets, draw_the_end
 from minigan.running.records import Log, notes_line, one_line, record_of, rounded
 from minigan.running.state import Progress, check_system, first_not_finite, restore, state_of
@@ -46,18 +46,12 @@ class NotFiniteError(ArithmeticError):
 
 
 class Summary(NamedTuple):
-    """How a training run ended.
+    """How a training run ended."""
 
-    turn: the last that was played.
-    finished: whether it was the last of the game.
-    signal: the signal that stopped it, or None.
-    problems: what could not be written, if anything; nothing of it stopped the run.
-    """
-
-    turn: int
-    finished: bool
-    signal: int | None
-    problems: list[str]
+    turn: int  # the last that was played
+    finished: bool  # whether it was the last of the game
+    signal: int | None  # the one that stopped it, if one did
+    problems: list[str]  # what could not be written, if anything; nothing of it stopped the run
 
 
 def train(system: System, run: Run) -> Summary:
@@ -99,7 +93,8 @@ class Training:
             check_installed()
         self.system, self.run, self.folder = system, run, Folder(run.output)
         self.folder.check(run.resume)
-        self.folder.make()
+        for name in ("samples", "weights"):
+            (self.folder.path / name).mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(self.folder.checkpoints, run.keep)
         saved = self.checkpoints.latest() if run.resume else None
         if saved is None and self.checkpoints.steps():
@@ -109,7 +104,8 @@ class Training:
         progress = restore(system, saved[1]) if saved else Progress()
         self._moved = changed(read_about(self.folder).get("machine")) if saved else None
         about = {"system": system.name, "options": plain(system.options)}
-        write_about(self.folder, {**about, "run": run.kept(), "machine": machine()})
+        kept = {name: getattr(run, name) for name in KEPT}
+        write_about(self.folder, {**about, "run": kept, "machine": machine()})
 
         self.turn = progress.turn
         self.log_every = run.log_every or system.log_every
@@ -124,9 +120,14 @@ class Training:
 
     def turns(self) -> Iterator[Turn]:
         """Play, and hand out each turn when everything that is due has been done."""
+        system = self.system
         with ExitStack() as stack:
             interruption = stack.enter_context(Interruption())
-            bar = stack.enter_context(self._bar())
+            hidden = None if self.run.progress else True  # None: unless it is a terminal
+            bar = tqdm(
+                desc=system.name, total=system.turns, initial=self.turn, unit="turn", dynamic_ncols=True, disable=hidden
+            )
+            stack.enter_context(bar)
             self._say = bar.write
             if self.run.resume and self.turn == 0:
                 self._say("resume: no checkpoint had been written yet, so the run starts over")
@@ -135,15 +136,15 @@ class Training:
             stack.enter_context(self.log)
             if self.run.tensorboard:
                 self.live = stack.enter_context(Live(self.folder.live, self.turn))
-            for item in self.system.memory.values():
+            for item in system.memory.values():
                 if hasattr(item, "close"):
                     stack.callback(item.close)
-            for turn in self.system.play(self.turn):
+            for turn in system.play(self.turn):
                 self.turn = turn.number
                 if bar.update():  # the bar has just been drawn, and will not be again for a while
                     bar.set_postfix_str(notes_line(record_of(turn, None)), refresh=False)
                 stop = interruption.signal is not None or turn.number == self.run.stop_after
-                self._do_what_is_due(turn, stop or turn.number == self.system.turns)
+                self._do_what_is_due(turn, stop or turn.number == system.turns)
                 yield turn
                 if stop:
                     self.signal = interruption.signal
@@ -174,7 +175,7 @@ class Training:
             self._try(f"weights of epoch {n // epoch}", self._save_weights, n // epoch)
         if due or last:
             self._try("log", self.log.sync)
-            self._try("checkpoint", lambda: self.save(self._scored() if due else None))
+            self._try("checkpoint", lambda: self.save(self.run.best if due else None))
 
     def _record(self, record: dict[str, Any]) -> None:
         self._try("log", self.log.write, record)
@@ -187,15 +188,15 @@ class Training:
         if self.live:
             self.live.picture(self.turn, picture)
 
-    def _scored(self) -> float | None:
-        if self.run.best is None:
-            return None
-        score = self.sheets.score(self.run.best)
-        self._record({"turn": self.turn, self.run.best: rounded(score)})
-        return score
+    def save(self, scored_by: str | None = None) -> None:
+        """Write a checkpoint, with the score of this name if one is given.
 
-    def save(self, score: float | None = None) -> None:
-        """Write a checkpoint. Raises CheckpointError if it cannot be written, NotFiniteError if it must not be."""
+        Raises CheckpointError if it cannot be written, NotFiniteError if it must not be.
+        """
+        score = None
+        if scored_by:
+            score = self.sheets.score(scored_by)
+            self._record({"turn": self.turn, scored_by: rounded(score)})
         state = state_of(self.system, Progress(self.turn, self.log.length))
         where = first_not_finite(self.system, state)
         if where:
@@ -220,13 +221,3 @@ class Training:
             print(f"turn {self.turn}: {self._problems[what]}", file=sys.stderr)
         else:
             self._problems.pop(what, None)
-
-    def _bar(self) -> Any:
-        return tqdm(
-            total=self.system.turns,
-            initial=self.turn,
-            unit="turn",
-            desc=self.system.name,
-            dynamic_ncols=True,
-            disable=None if self.run.progress else True,  # None: unless it is a terminal
-        )

@@ -16,7 +16,9 @@ from threadpoolctl import threadpool_info
 
 def machine() -> dict[str, Any]:
     """What matters here, as plain data for run.json."""
-    blas = _numpys([library for library in threadpool_info() if library["user_api"] == "blas"])
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    numpys = [b for b in loaded if any(part.startswith("numpy") for part in Path(b["filepath"]).parts[-3:])]
+    blas = numpys or loaded  # SciPy or PyTorch may have brought others, which do not count
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "numpy": np.__version__,
@@ -26,24 +28,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _numpys(libraries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the libraries in this process NumPy's own: SciPy or PyTorch may have brought others, which do not count."""
-    own = [b for b in libraries if any(part.startswith("numpy") for part in Path(b["filepath"]).parts[-3:])]
-    return own or libraries
-
-
 def changed(before: dict[str, Any] | None) -> str | None:
     """In one line, what is different here from where a run was before; None if nothing is."""
-    now, before = machine(), before or {}
+    before, text = before or {}, lambda value: ", ".join(map(str, value)) if isinstance(value, list) else value
     different = [
-        f"{name} {_text(before[name])}, now {_text(here)}"
-        for name, here in now.items()
+        f"{name} {text(before[name])}, now {text(here)}"
+        for name, here in machine().items()
         if before.get(name, here) != here
     ]
-    if not different:
-        return None
-    return f"resume: the run was on {'; '.join(different)}: its bits may differ from here on"
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"resume: the run was on {'; '.join(different)}: its bits may differ from here on" if different else None

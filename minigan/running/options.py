@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 KEPT = ("log_every", "sample_every", "checkpoint_every", "keep", "best", "gif", "tensorboard")
 """options that a run goes on with when it is resumed"""
@@ -36,10 +35,6 @@ class Run:
     """write a live view for TensorBoard, into the folder's `live`; needs tensorboardX"""
     progress: bool = True
     """show a progress bar, if the output is a terminal"""
-
-    def kept(self) -> dict[str, Any]:
-        """Those options that a run goes on with when it is resumed, for run.json."""
-        return {name: getattr(self, name) for name in KEPT}
 
     def check(self) -> None:
         """Refuse counts that cannot be. Raises ValueError, naming the option, what was expected and what came."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
@@ -67,9 +65,8 @@ def draw_the_end(system: System, sheets: Sheets, folder: Folder, gif: bool) -> N
     paths = folder.sheets()
     if gif and paths:
         chosen = np.unique(np.linspace(0, len(paths) - 1, min(FRAMES, len(paths))).astype(int))
-        save_gif(folder.path / "training.gif", [_read_picture(paths[i]) for i in chosen])
-
-
-def _read_picture(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
+        frames = []
+        for i in chosen:
+            with Image.open(paths[i]) as image:
+                frames.append(np.asarray(image))
+        save_gif(folder.path / "training.gif", frames)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigan.files.weights import CheckpointError
+from minigan.files.weights import refusing
 from minigan.game import Turn
 
 
@@ -98,8 +98,6 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """All records of a log. Raises CheckpointError, naming the line, if there are other things in it; OSError."""
     records = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
+        with refusing(f"{path}: line {number} is no record", ValueError):
             records.append(json.loads(line))
-        except ValueError as error:
-            raise CheckpointError(f"{path}: line {number} is no record: {error}") from error
     return records

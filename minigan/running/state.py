@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,12 +48,8 @@ def state_of(system: System, progress: Progress) -> State:
     """Everything that the rest of the run depends on, as live arrays and plain data; no word of the device."""
     options = plain(system.options)
     options.pop("device", None)
-    averages = {
-        who: entry
-        for who, average in system.averages().items()
-        for entry, item in system.memory.items()
-        if item is average
-    }
+    entries = {id(item): entry for entry, item in system.memory.items()}
+    averages = {who: entries[id(average)] for who, average in system.averages().items()}
     about = {"system": system.name, "options": options, "averages": averages}
     state: State = {"progress": progress._asdict(), "about": about}
     for name, player in system.players.items():
@@ -84,7 +80,15 @@ def restore(system: System, state: State) -> Progress:
             but of no run at all.
     """
     try:
-        check_same(system, state["about"])
+        about = state["about"]
+        if about["system"] != system.name:
+            raise ValueError(f"resume: the run is of {about['system']}, not of {system.name}")
+        for name, value in plain(system.options).items():
+            if name not in system.may_change and about["options"].get(name, value) != value:
+                raise ValueError(
+                    f"resume: the run has {name} = {about['options'][name]}, which cannot become {value} on the way; "
+                    "start a new one"
+                )
         for name, player in system.players.items():
             player.params.load_state_dict(state[name])
             player.optimizer.load_state_dict(state[f"{name}_optimizer"])
@@ -96,15 +100,3 @@ def restore(system: System, state: State) -> Progress:
         return Progress(**state["progress"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"resume: the checkpoint is not of a run of {system.name}: {error!r}") from error
-
-
-def check_same(system: System, about: dict[str, Any]) -> None:
-    """Refuse to go on with a run as another: ValueError, naming the first option that differs and may not."""
-    if about["system"] != system.name:
-        raise ValueError(f"resume: the run is of {about['system']}, not of {system.name}")
-    for name, value in plain(system.options).items():
-        if name not in system.may_change and about["options"].get(name, value) != value:
-            raise ValueError(
-                f"resume: the run has {name} = {about['options'][name]}, which cannot become {value} on the way; "
-                "start a new one"
-            )

@@ -29,19 +29,13 @@ from minigan.running.folder import Folder, options_from, read_about
 
 
 class Trained(NamedTuple):
-    """What a checkpoint or a weight file of a run knows.
+    """What a checkpoint or a weight file of a run knows."""
 
-    name, options: the GAN's.
-    turn: at which it was saved.
-    players: name -> Player, those whose numbers are known, or the moving averages that follow them.
-    sampling: how samples are drawn and looked at.
-    """
-
-    name: str
-    options: Any
-    turn: int
-    players: dict[str, Player]
-    sampling: Sampling
+    name: str  # of the GAN
+    options: Any  # that it was built from
+    turn: int  # at which it was saved
+    players: dict[str, Player]  # those whose numbers are known, or the moving averages that follow them
+    sampling: Sampling  # how samples are drawn and looked at
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         """n samples, (n, ...)."""
@@ -52,10 +46,7 @@ class Trained(NamedTuple):
         if "D" not in self.players:
             raise ValueError("candidates: there is no D here to choose among them: open the run's folder instead")
         D, look = self.players["D"].still(), self.sampling
-
-        def score(x: Array) -> Array:
-            return D(x).reshape(len(x), -1).mean(1)
-
+        score = lambda x: D(x).reshape(len(x), -1).mean(1)
         return pick(lambda z: look.samples(self.players, z), score, look.noise, rng, candidates, keep, look.batch)
 
 
@@ -103,10 +94,7 @@ def open_weights(
 ) -> Trained:
     """Open a weight file of a generator that a run left, to draw on a device; it says itself how the network is built.
 
-    Raises:
-        ValueError: if there is no such page.
-        DeviceError: if the device cannot be used here.
-        CheckpointError: if there is no such file, it is broken, or not of a generator of this GAN.
+    Raises as open_run; CheckpointError also if the file is not of a generator of this GAN.
     """
     path = Path(path)
     weights, about = load_weights(path), {} if path.suffix == ".npz" else read_metadata(path)
@@ -114,7 +102,7 @@ def open_weights(
         name, options, turn = about["system"], json.loads(about["options"]), int(about["turn"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: does not say which system's weights it holds ({error!r})") from error
-    return _trained(path, _page(path, name, gan), options, turn, {"G": weights}, device, ["G"])
+    return _trained(path, _page(path, name, gan), options, turn, {"G": weights}, device, "G", False)
 
 
 def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleType:
@@ -130,16 +118,9 @@ def _page(path: Path, name: str, gan: ModuleType | str | Path | None) -> ModuleT
 
 
 def _trained(
-    path: Path,
-    page: ModuleType,
-    plain: Any,
-    turn: int,
-    state: Any,
-    device: Device,
-    names: list[str] | None,
-    average: bool = False,
+    path: Path, page: ModuleType, plain: Any, turn: int, state: Any, device: Device, only: str | None, average: bool
 ) -> Trained:
-    """Players of these names, or all that the page has, with the numbers of the state or their averages."""
+    """The only player wanted, or all that the page has, with the numbers of the state or their averages."""
     try:
         kind = getattr(page, "Options", Options)
         known = {"device": device} if "device" in kind.__dataclass_fields__ else {}
@@ -147,10 +128,12 @@ def _trained(
         if hasattr(page, "networks") and hasattr(page, "sampling"):  # no data are needed
             rng, dtype, look = np.random.default_rng(0), getattr(options, "dtype", "float32"), page.sampling(options)
             networks = page.networks(options)
-            players = {name: Player.create(networks[name], rng, SGD, dtype, device, name) for name in names or networks}
+            names = [only] if only else list(networks)
+            players = {name: Player.create(networks[name], rng, SGD, dtype, device, name) for name in names}
         else:
             system = page.build(options)
-            look, players = system.sampling, {name: system.players[name] for name in names or system.players}
+            look, names = system.sampling, [only] if only else list(system.players)
+            players = {name: system.players[name] for name in names}
         averages = {}
         if average:  # earlier versions did not say whom an average follows
             averages = state["about"].get("averages", {"G": "average"} if "average" in state else {})

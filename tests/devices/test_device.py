@@ -239,8 +239,8 @@ def test_the_state_of_an_optimizer_moves_from_device_to_device(optimizer: Callab
     back.load_state_dict(theirs.state_dict())
     for key, value in ours.state_dict().items():
         there, here = theirs.state_dict()[key], back.state_dict()[key]
-        assert isinstance(there, FakeArray | int)
-        assert isinstance(here, np.ndarray | int)
+        assert isinstance(there, FakeArray | int | float)
+        assert isinstance(here, np.ndarray | int | float)
         np.testing.assert_array_equal(on_host(there), value)
         np.testing.assert_array_equal(here, value)
 

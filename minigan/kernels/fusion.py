@@ -31,7 +31,20 @@ from minigan.autodiff import defvjp_joint, primitive, stop_gradient, vjp_of
 from minigan.kernels import pooled_convolution
 from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool, ours
 from minigan.kernels.elementwise import activation
-from minigan.layers import Conv2d, ConvTranspose2d, Layer, MaxPool2d, Sequential
+from minigan.layers import (
+    ELU,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
 from minigan.primitives.convolution import Size, Window, conv2d, conv2d_places
 from minigan.primitives.elementwise import (
     elu,
@@ -136,50 +149,64 @@ def _named(composed: Operation, operation: Operation, name: str) -> Operation:
 # --- The layers of a Sequential --------------------------------------------------------------------------------------
 
 
-class _Fused:
+class _AsOne:
+    """Layers that run as one, while the settings that it was made for are those that they have."""
+
+    as_one: Callable[..., Array]
+
+    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
+        self.layers, self.fixed = layers, [layer for layer in layers if type(layer) not in _WITH_ARRAYS]
+        self.settings = settings or [dict(vars(layer)) for layer in self.fixed]
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.layers, self.settings)
+
+    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        try:
+            fits = faster.switched_on and [*map(vars, self.fixed)] == self.settings
+        except ValueError:  # a setting is an array now
+            fits = False
+        if fits:
+            return self.as_one(p, x, path, training)
+        for layer in self.layers:
+            x = layer(p, x, path, training)
+        return x
+
+
+class _Fused(_AsOne):
     """A layer and the activation behind it."""
 
-    def __init__(self, layer: Layer, f: Layer) -> None:
-        self.layer, self.f = layer, f
-        self.operation = fused(layer.operation, f.operation, *f.settings())
+    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
+        super().__init__(layers, settings)
+        self.first, f = layers
+        self.operation = fused(self.first.operation, f.operation, *self.settings[0].values())
 
-    def __reduce__(self) -> Any:
-        return _Fused, (self.layer, self.f)
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        if not faster.switched_on:
-            return self.f(p, self.layer(p, x, path, training))
-        return self.operation(*self.layer.arguments(p, x, path, training))
+    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        return self.operation(*self.first.arguments(p, x, path, training))
 
 
-class _PoolFirst:
-    """Max-pooling and the activation that stood before it."""
+class _PoolFirst(_AsOne):
+    """An activation that rises and the max-pooling behind it."""
 
-    def __init__(self, f: Layer, pool: MaxPool2d) -> None:
-        self.f, self.pool = f, pool
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        first, second = (self.pool, self.f) if faster.switched_on else (self.f, self.pool)
-        return second(p, first(p, x))
+    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        f, pool = self.layers
+        return f(p, pool(p, x))
 
 
-class _Pooled:
+class _Pooled(_AsOne):
     """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
 
-    def __init__(self, conv: Conv2d, f: Layer, pool: MaxPool2d) -> None:
-        self.conv, self.f, self.pool, self.behind = conv, f, pool, _PoolFirst(f, pool)
-        self.operation, self.slope = pooled(f.operation, *f.settings()), _slope_of(f.operation, *f.settings())
+    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
+        super().__init__(layers, settings)
+        f = layers[1].operation, *self.settings[0].values()
+        self.operation, self.slope = pooled(*f), _slope_of(*f)
 
-    def __reduce__(self) -> Any:
-        return _Pooled, (self.conv, self.f, self.pool)
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        if faster.switched_on:
-            arguments = self.conv.arguments(p, x, path, training)
-            x_now, weight = map(stop_gradient, arguments[:2])
-            if _fits(x_now, weight, self.conv.window, self.slope):
-                return self.operation(*arguments)
-        return self.behind(p, self.conv(p, x, path, training), path, training)
+    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
+        conv, f, pool = self.layers
+        arguments = conv.arguments(p, x, path, training)
+        if _fits(stop_gradient(x), stop_gradient(arguments[1]), conv.window, self.slope):
+            return self.operation(*arguments)
+        return f(p, pool(p, conv.operation(*arguments)))
 
 
 class _OnThePool:
@@ -200,36 +227,35 @@ def steps(layers: Mapping[str, Any]) -> faster.Steps:
     """What runs of these layers: three or two as one where they go together, and convolutions on the pool."""
     rest, found = list(layers.items()), []
     while rest:
-        name, layer = rest.pop(0)
-        f, pool = ([layer for _, layer in rest[:2]] + [None, None])[:2]
-        step = layer
-        if _goes_along(f) and f.operation in _RISING and _is(pool, MaxPool2d):
-            pool_name = rest[1][0]
-            del rest[:2]
-            if _is(layer, Conv2d) and pool.settings() in _HALVES:
-                step = _Pooled(layer, f, pool)
-            else:
-                found.append((layer, f"{name}."))
-                name, step = pool_name, _PoolFirst(f, pool)
-        elif _goes_along(f) and _is(layer, Layer) and layer.operation in WITH_ACTIVATION:
-            del rest[:1]
-            step = _Fused(layer, f)
-        found.append((step, f"{name}."))
+        first, second, third = ([layer for _, layer in rest[:3]] + [None, None])[:3]
+        step, count = first, 1
+        if type(first) is Conv2d and _pools(second, third) and third.settings() in _HALVES:
+            step, count = _Pooled((first, second, third)), 3
+        elif _pools(first, second):
+            step, count = _PoolFirst((first, second)), 2
+        elif type(first) in _WITH_ARRAYS and _goes_along(second) and not _pools(second, third):
+            step, count = _Fused((first, second)), 2
+        found.append((step, f"{rest[0][0]}."))
+        del rest[:count]
     return [(_OnThePool(found), "")] if any(map(_convolves, layers.values())) else found
 
 
-_RISING = (relu, leaky_relu)  # they rise, or stay, for every slope that goes along
+# These types and no types derived from them, whose authors mean what they write:
+_WITH_ARRAYS = (Linear, Conv2d, ConvTranspose2d, BatchNorm1d, BatchNorm2d)
+_ACTIVATIONS = (ReLU, LeakyReLU, ELU, Sigmoid, Tanh)
+_RISING = (ReLU, LeakyReLU)  # they rise, or stay, for every slope that goes along
 _HALVES = [(size, stride, padding) for size in (2, (2, 2)) for stride in (None, 2, (2, 2)) for padding in (0, (0, 0))]
-
-
-def _is(layer: Any, kind: type[Layer]) -> bool:
-    """Whether it is such a layer, and computes what such a layer computes."""
-    return isinstance(layer, kind) and type(layer).__call__ is Layer.__call__
 
 
 def _goes_along(f: Any) -> bool:
     """Whether f is an activation whose slope can be read off its result."""
-    return _is(f, Layer) and f.operation in SLOPES and not (f.operation is leaky_relu and f.settings()[0] < 0)
+    if type(f) not in _ACTIVATIONS or not all(type(number) in (float, int) for number in f.settings()):
+        return False
+    return type(f) is not LeakyReLU or f.negative_slope >= 0
+
+
+def _pools(f: Any, pool: Any) -> bool:
+    return type(f) in _RISING and _goes_along(f) and type(pool) is MaxPool2d
 
 
 def _convolves(layer: Any) -> bool:

@@ -89,17 +89,9 @@ def _(
     if not ours(x, weight):
         return NotImplemented
     y = convolution.conv2d(x, weight, bias, window, f)
-
-    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        dz = dy if f is None else elementwise.times_slope(dy, y, f)
-        wrt = (
-            lambda: convolution.conv2d_input_grad(dz, weight, x.shape[2:], window),
-            lambda: convolution.conv2d_weight_grad(x, dz, weight.shape[2:], window),
-            lambda: normalization.channel_sums(dz),
-        )
-        return tuple([wrt[i]() for i in argnums])
-
-    return y, back
+    dx = lambda dz: convolution.conv2d_input_grad(dz, weight, x.shape[2:], window)
+    dw = lambda dz: convolution.conv2d_weight_grad(x, dz, weight.shape[2:], window)
+    return y, _back(f, y, dx, dw, normalization.channel_sums)
 
 
 @_alone_and_with_activation(conv_transpose2d)
@@ -117,17 +109,19 @@ def _(
     if not (ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
         return NotImplemented
     y = convolution.conv2d_input_grad(x, weight, size, window, bias, f)
+    dx = lambda dz: convolution.conv2d(dz, weight, None, window)
+    dw = lambda dz: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window)
+    return y, _back(f, y, dx, dw, normalization.channel_sums)
+
+
+def _back(f: F, y: Array, *gradients: Callable[[Array], Array]) -> Callable[[Sequence[int], Array], tuple[Array, ...]]:
+    """The way back from dy through f to the gradients, each a function of dz."""
 
     def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
         dz = dy if f is None else elementwise.times_slope(dy, y, f)
-        wrt = (
-            lambda: convolution.conv2d(dz, weight, None, window),
-            lambda: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window),
-            lambda: normalization.channel_sums(dz),
-        )
-        return tuple([wrt[i]() for i in argnums])
+        return tuple([gradients[i](dz) for i in argnums])
 
-    return y, back
+    return back
 
 
 @_alone_and_with_activation(batch_norm)

@@ -26,48 +26,24 @@ from typing import Any
 import numpy as np
 
 from minigan import faster
+from minigan import layers as L  # noqa: N812
 from minigan.arrays import Array
 from minigan.autodiff import defvjp_joint, primitive, stop_gradient, vjp_of
 from minigan.kernels import pooled_convolution
 from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool, ours
 from minigan.kernels.elementwise import activation
-from minigan.layers import (
-    ELU,
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    LeakyReLU,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from minigan.primitives import elementwise as E  # noqa: N812
 from minigan.primitives.convolution import Size, Window, conv2d, conv2d_places
-from minigan.primitives.elementwise import (
-    elu,
-    elu_slope,
-    leaky_relu,
-    leaky_relu_slope,
-    relu,
-    relu_slope,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
 from minigan.primitives.pooling import max_pool2d, spread, winners
 
 Operation = Callable[..., Array]
 
 SLOPES: dict[Operation, Operation] = {
-    relu: relu_slope,
-    leaky_relu: leaky_relu_slope,  # of a slope that is not negative: then the sign of y is that of z
-    elu: elu_slope,
-    sigmoid: sigmoid_slope,
-    tanh: tanh_slope,
+    E.relu: E.relu_slope,
+    E.leaky_relu: E.leaky_relu_slope,  # of a slope that is not negative: then the sign of y is that of z
+    E.elu: E.elu_slope,
+    E.sigmoid: E.sigmoid_slope,
+    E.tanh: E.tanh_slope,
 }
 """f -> its slope as a function of y = f(z)."""
 
@@ -75,7 +51,7 @@ SLOPES: dict[Operation, Operation] = {
 @cache
 def fused(operation: Operation, f: Operation, *settings: float) -> Operation:
     """f(operation(...), *settings) as one primitive, called as the operation is."""
-    if f not in SLOPES or (f is leaky_relu and settings and settings[0] < 0):
+    if f not in SLOPES or (f is E.leaky_relu and settings and settings[0] < 0):
         raise ValueError(f"fused: the slope of {f.__name__} cannot be read off its result")
 
     def composed(*args: Any, **kwargs: Any) -> Array:
@@ -135,15 +111,13 @@ def _fits(x: Any, weight: Any, window: Window, slope: float) -> bool:
 
 def _slope_of(f: Operation, negative_slope: float = 0.01) -> float:
     """a in f(z) = max(z, a z), for a relu or leaky_relu."""
-    return 0.0 if f is relu else negative_slope
+    return 0.0 if f is E.relu else negative_slope
 
 
 def _named(composed: Operation, operation: Operation, name: str) -> Operation:
     """With the operation's signature, which errors and keywords go by."""
-    module, composed = composed.__module__, wraps(operation)(composed)
     composed.__name__ = composed.__qualname__ = name
-    composed.__module__ = module
-    return composed
+    return wraps(operation, assigned=("__doc__", "__annotations__"))(composed)
 
 
 # --- The layers of a Sequential --------------------------------------------------------------------------------------
@@ -152,14 +126,15 @@ def _named(composed: Operation, operation: Operation, name: str) -> Operation:
 class _AsOne:
     """Layers that run as one, while the settings that it was made for are those that they have."""
 
-    as_one: Callable[..., Array]
-
-    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
-        self.layers, self.fixed = layers, [layer for layer in layers if type(layer) not in _WITH_ARRAYS]
+    def __init__(
+        self, make: Callable[..., Callable[..., Array]], layers: tuple[Any, ...], settings: Any = None
+    ) -> None:
+        self.make, self.layers, self.fixed = make, layers, [a for a in layers if type(a) not in _WITH_ARRAYS]
         self.settings = settings or [dict(vars(layer)) for layer in self.fixed]
+        self.as_one = make(*layers, *self.settings[0].values())
 
     def __reduce__(self) -> Any:
-        return type(self), (self.layers, self.settings)
+        return _AsOne, (self.make, self.layers, self.settings)
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         try:
@@ -173,40 +148,28 @@ class _AsOne:
         return x
 
 
-class _Fused(_AsOne):
+def _fused(layer: Any, f: Any, *settings: float) -> Callable[..., Array]:
     """A layer and the activation behind it."""
-
-    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
-        super().__init__(layers, settings)
-        self.first, f = layers
-        self.operation = fused(self.first.operation, f.operation, *self.settings[0].values())
-
-    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        return self.operation(*self.first.arguments(p, x, path, training))
+    operation, arguments = fused(layer.operation, f.operation, *settings), layer.arguments
+    return lambda p, x, path, training: operation(*arguments(p, x, path, training))
 
 
-class _PoolFirst(_AsOne):
+def _pool_first(f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
     """An activation that rises and the max-pooling behind it."""
-
-    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        f, pool = self.layers
-        return f(p, pool(p, x))
+    return lambda p, x, path, training: f(p, pool(p, x))
 
 
-class _Pooled(_AsOne):
+def _pooled(conv: Any, f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
     """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
+    operation, slope = pooled(f.operation, *settings), _slope_of(f.operation, *settings)
 
-    def __init__(self, layers: tuple[Any, ...], settings: Any = None) -> None:
-        super().__init__(layers, settings)
-        f = layers[1].operation, *self.settings[0].values()
-        self.operation, self.slope = pooled(*f), _slope_of(*f)
-
-    def as_one(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        conv, f, pool = self.layers
+    def as_one(p: Any, x: Array, path: str, training: bool) -> Array:
         arguments = conv.arguments(p, x, path, training)
-        if _fits(stop_gradient(x), stop_gradient(arguments[1]), conv.window, self.slope):
-            return self.operation(*arguments)
+        if _fits(stop_gradient(x), stop_gradient(arguments[1]), conv.window, slope):
+            return operation(*arguments)
         return f(p, pool(p, conv.operation(*arguments)))
+
+    return as_one
 
 
 class _OnThePool:
@@ -229,21 +192,21 @@ def steps(layers: Mapping[str, Any]) -> faster.Steps:
     while rest:
         first, second, third = ([layer for _, layer in rest[:3]] + [None, None])[:3]
         step, count = first, 1
-        if type(first) is Conv2d and _pools(second, third) and third.settings() in _HALVES:
-            step, count = _Pooled((first, second, third)), 3
+        if type(first) is L.Conv2d and _pools(second, third) and third.settings() in _HALVES:
+            step, count = _AsOne(_pooled, (first, second, third)), 3
         elif _pools(first, second):
-            step, count = _PoolFirst((first, second)), 2
+            step, count = _AsOne(_pool_first, (first, second)), 2
         elif type(first) in _WITH_ARRAYS and _goes_along(second) and not _pools(second, third):
-            step, count = _Fused((first, second)), 2
+            step, count = _AsOne(_fused, (first, second)), 2
         found.append((step, f"{rest[0][0]}."))
         del rest[:count]
     return [(_OnThePool(found), "")] if any(map(_convolves, layers.values())) else found
 
 
 # These types and no types derived from them, whose authors mean what they write:
-_WITH_ARRAYS = (Linear, Conv2d, ConvTranspose2d, BatchNorm1d, BatchNorm2d)
-_ACTIVATIONS = (ReLU, LeakyReLU, ELU, Sigmoid, Tanh)
-_RISING = (ReLU, LeakyReLU)  # they rise, or stay, for every slope that goes along
+_WITH_ARRAYS = (L.Linear, L.Conv2d, L.ConvTranspose2d, L.BatchNorm1d, L.BatchNorm2d)
+_ACTIVATIONS = (L.ReLU, L.LeakyReLU, L.ELU, L.Sigmoid, L.Tanh)
+_RISING = (L.ReLU, L.LeakyReLU)  # they rise, or stay, for every slope that goes along
 _HALVES = [(size, stride, padding) for size in (2, (2, 2)) for stride in (None, 2, (2, 2)) for padding in (0, (0, 0))]
 
 
@@ -251,14 +214,14 @@ def _goes_along(f: Any) -> bool:
     """Whether f is an activation whose slope can be read off its result."""
     if type(f) not in _ACTIVATIONS or not all(type(number) in (float, int) for number in f.settings()):
         return False
-    return type(f) is not LeakyReLU or f.negative_slope >= 0
+    return type(f) is not L.LeakyReLU or f.negative_slope >= 0
 
 
 def _pools(f: Any, pool: Any) -> bool:
-    return type(f) in _RISING and _goes_along(f) and type(pool) is MaxPool2d
+    return type(f) in _RISING and _goes_along(f) and type(pool) is L.MaxPool2d
 
 
 def _convolves(layer: Any) -> bool:
-    if isinstance(layer, Sequential):
+    if isinstance(layer, L.Sequential):
         return any(map(_convolves, layer.layers.values()))
-    return isinstance(layer, (Conv2d, ConvTranspose2d))
+    return isinstance(layer, (L.Conv2d, L.ConvTranspose2d))

@@ -36,7 +36,7 @@ import numpy as np
 from minigan.kernels.layout import add_to_rows, bordered, channels_first, channels_last
 from minigan.kernels.pool import cut, parallel_for
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch
+from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch, zeros
 from minigan.kernels.weights import once
 from minigan.primitives.convolution import Pair, Window
 
@@ -128,8 +128,7 @@ def gradients(
         if wants_dw:
             a = _patches(_strips(x[n], OW, kw, padding), OH, OW, kh)
         if wants_dx:
-            lines = scratch("lines", (images * OW, length), x.dtype)
-            lines[...] = 0
+            lines = zeros("lines", (images * OW, length), x.dtype)
         for ty in (1, 0):
             if ty == 1:
                 np.multiply(d, lower_won, out=lower)

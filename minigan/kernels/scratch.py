@@ -42,6 +42,13 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     return np.ndarray(shape, dtype, buffer.data)
 
 
+def zeros(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Such an array of zeros."""
+    array = scratch(name, shape, dtype)
+    array[...] = 0
+    return array
+
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """np.empty on a cache line."""
     dtype = np.dtype(dtype)
@@ -97,20 +104,14 @@ class _Shelf:
 
         Arrays of different sizes are seldom all alive at once: to lend one the other's memory saves an eighth of it.
         """
-        block = self._taken(size)
-        for larger in sorted(n for n in tuple(self.blocks) if size < n <= 2 * size) if block is None else ():
-            block = self._taken(larger)
-            if block is not None:
-                break
-        return _aligned(size) if block is None else block
-
-    def _taken(self, size: int) -> Array | None:
-        try:
-            block = self.blocks[size].pop()
-        except (KeyError, IndexError):  # there is none; or there was, and another thread was faster
-            return None
-        self.bytes -= size
-        return block
+        for n in [size] if self.blocks.get(size) else sorted(n for n in tuple(self.blocks) if size < n <= 2 * size):
+            try:
+                block = self.blocks[n].pop()
+            except (KeyError, IndexError):  # there is none; or there was, and another thread was faster
+                continue
+            self.bytes -= n
+            return block
+        return _aligned(size)
 
     def put(self, block: Array) -> None:
         """Keep the block for the next that asks for its size."""

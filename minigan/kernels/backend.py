@@ -74,11 +74,18 @@ def _(f: F, x: Array, weight: Array, bias: Bias = None) -> Answer:
     if type(weight) is not np.ndarray:
         return NotImplemented
     y = dense.linear(x, weight, bias, f)
+    dz = lambda dy: dy if f is None else f.backward(dy, y)
+    return y, lambda argnums, dy: dense.linear_gradients(argnums, dz(dy), x, weight)
+
+
+def _back(f: F, y: Array, *gradients: Callable[[Array], Array]) -> Callable[[Sequence[int], Array], tuple[Array, ...]]:
+    """The way back from dy through f to the gradients, each a function of dz."""
 
     def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        return dense.linear_gradients(argnums, dy if f is None else f.backward(dy, y), x, weight)
+        dz = dy if f is None else elementwise.times_slope(dy, y, f)
+        return tuple([gradients[i](dz) for i in argnums])
 
-    return y, back
+    return back
 
 
 @_alone_and_with_activation(conv2d)
@@ -112,16 +119,6 @@ def _(
     dx = lambda dz: convolution.conv2d(dz, weight, None, window)
     dw = lambda dz: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window)
     return y, _back(f, y, dx, dw, normalization.channel_sums)
-
-
-def _back(f: F, y: Array, *gradients: Callable[[Array], Array]) -> Callable[[Sequence[int], Array], tuple[Array, ...]]:
-    """The way back from dy through f to the gradients, each a function of dz."""
-
-    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        dz = dy if f is None else elementwise.times_slope(dy, y, f)
-        return tuple([gradients[i](dz) for i in argnums])
-
-    return back
 
 
 @_alone_and_with_activation(batch_norm)

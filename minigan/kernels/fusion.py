@@ -172,17 +172,12 @@ def _pooled(conv: Any, f: Any, pool: Any, *settings: float) -> Callable[..., Arr
     return as_one
 
 
-class _OnThePool:
+def _on_the_pool(steps: faster.Steps, p: Any, x: Array, path: str, training: bool) -> Array:
     """Layers with convolutions among them, which run on the pool's threads."""
-
-    def __init__(self, steps: faster.Steps) -> None:
-        self.steps = steps
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        with on_the_pool() if faster.switched_on else nullcontext():
-            for step, name in self.steps:
-                x = step(p, x, path + name, training)
-        return x
+    with on_the_pool() if faster.switched_on else nullcontext():
+        for step, name in steps:
+            x = step(p, x, path + name, training)
+    return x
 
 
 @faster.rewrites
@@ -200,7 +195,7 @@ def steps(layers: Mapping[str, Any]) -> faster.Steps:
             step, count = _AsOne(_fused, (first, second)), 2
         found.append((step, f"{rest[0][0]}."))
         del rest[:count]
-    return [(_OnThePool(found), "")] if any(map(_convolves, layers.values())) else found
+    return [(partial(_on_the_pool, found), "")] if any(map(_convolves, layers.values())) else found
 
 
 # These types and no types derived from them, whose authors mean what they write:

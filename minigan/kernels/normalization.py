@@ -151,17 +151,12 @@ def _sum(tile: Array) -> Array:
 
 def _rows(x: Array) -> Array:
     """(N, C) or (N, C, H, W) -> contiguous (R, C)."""
-    if x.ndim == 4:
-        return channels_last(x).reshape(-1, x.shape[1])
-    return np.ascontiguousarray(x)
+    return channels_last(x).reshape(-1, x.shape[1]) if x.ndim == 4 else np.ascontiguousarray(x)
 
 
 def _like(rows: Array, x: Array) -> Array:
     """(R, C) -> the shape of x."""
-    if x.ndim == 4:
-        N, C, H, W = x.shape
-        return channels_first(rows.reshape(N, H, W, C))
-    return rows
+    return channels_first(rows.reshape(len(x), *x.shape[2:], -1)) if x.ndim == 4 else rows
 
 
 def _tiles(rows: Array, width: int) -> list[Array]:

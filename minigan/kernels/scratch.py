@@ -53,7 +53,11 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """np.empty on a cache line."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    return np.ndarray(shape, dtype, _leased(size) if size >= _SHELVED else _aligned(size).data)
+    if size < _SHELVED:
+        return np.ndarray(shape, dtype, _aligned(size).data)
+    lease = _lease(size).from_buffer(block := _shelf.take(size))
+    lease.block = block
+    return np.ndarray(shape, dtype, lease)
 
 
 def empty_like(x: Array) -> Array:
@@ -120,12 +124,6 @@ class _Shelf:
             self.bytes = 0
         self.blocks.setdefault(block.nbytes, []).append(block)
         self.bytes += block.nbytes
-
-
-def _leased(size: int) -> Any:
-    lease = _lease(size).from_buffer(block := _shelf.take(size))
-    lease.block = block
-    return lease
 
 
 @cache

@@ -74,8 +74,7 @@ def _(f: F, x: Array, weight: Array, bias: Bias = None) -> Answer:
     if type(weight) is not np.ndarray:
         return NotImplemented
     y = dense.linear(x, weight, bias, f)
-    dz = lambda dy: dy if f is None else f.backward(dy, y)
-    return y, lambda argnums, dy: dense.linear_gradients(argnums, dz(dy), x, weight)
+    return y, lambda argnums, dy: dense.linear_gradients(argnums, dy if f is None else f.backward(dy, y), x, weight)
 
 
 def _back(f: F, y: Array, *gradients: Callable[[Array], Array]) -> Callable[[Sequence[int], Array], tuple[Array, ...]]:

@@ -126,11 +126,10 @@ def _named(composed: Operation, operation: Operation, name: str) -> Operation:
 class _AsOne:
     """Layers that run as one, while the settings that it was made for are those that they have."""
 
-    def __init__(
-        self, make: Callable[..., Callable[..., Array]], layers: tuple[Any, ...], settings: Any = None
-    ) -> None:
-        self.make, self.layers, self.fixed = make, layers, [a for a in layers if type(a) not in _WITH_ARRAYS]
-        self.settings = settings or [dict(vars(layer)) for layer in self.fixed]
+    def __init__(self, make: Callable[..., Any], layers: tuple[Any, ...], settings: Any = None) -> None:
+        self.make, self.layers = make, layers
+        self.now = [vars(layer) for layer in layers if type(layer) not in _WITH_ARRAYS]
+        self.settings = settings or [dict(now) for now in self.now]
         self.as_one = make(*layers, *self.settings[0].values())
 
     def __reduce__(self) -> Any:
@@ -138,7 +137,7 @@ class _AsOne:
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
         try:
-            fits = faster.switched_on and [*map(vars, self.fixed)] == self.settings
+            fits = faster.switched_on and self.now == self.settings
         except ValueError:  # a setting is an array now
             fits = False
         if fits:

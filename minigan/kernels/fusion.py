@@ -127,7 +127,7 @@ class _AsOne:
     """Layers that run as one, while the settings that it was made for are those that they have."""
 
     def __init__(self, make: Callable[..., Any], layers: tuple[Any, ...], settings: Any = None) -> None:
-        self.make, self.layers = make, layers
+        self.make, self.layers = make, layers  # the latter as written, for when settings change
         self.now = [vars(layer) for layer in layers if type(layer) not in _WITH_ARRAYS]
         self.settings = settings or [dict(now) for now in self.now]
         self.as_one = make(*layers, *self.settings[0].values())

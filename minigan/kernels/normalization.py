@@ -156,7 +156,7 @@ def _rows(x: Array) -> Array:
 
 def _like(rows: Array, x: Array) -> Array:
     """(R, C) -> the shape of x."""
-    return channels_first(rows.reshape(len(x), *x.shape[2:], -1)) if x.ndim == 4 else rows
+    return channels_first(rows.reshape(len(x), *x.shape[2:], x.shape[1])) if x.ndim == 4 else rows
 
 
 def _tiles(rows: Array, width: int) -> list[Array]:

@@ -125,8 +125,8 @@ def gradients(
         d[...] = positive
         if slope:
             np.maximum(d, constant_like(d, slope), out=d)
-        planes = d.reshape(OH, images, OW * O)
-        planes *= dy[n].reshape(images, OH, OW * O).swapaxes(0, 1)
+        in_rows = d.reshape(OH, images, OW * O)
+        in_rows *= dy[n].reshape(images, OH, OW * O).swapaxes(0, 1)
         if wants_db:
             np.matmul(constant(1.0, len(d), x.dtype), d, out=dbs[i])
         if wants_dw:

@@ -67,7 +67,8 @@ def value_and_grad(
         _check_float(params)
         arrays = params if isinstance(params, dict) else {"": params}
         tape: list[_TapeNode] = []
-        with faster.one_gradient(arrays.values()), _tracing:  # HIPS has one stack of levels: one thread at a time
+        # HIPS has one stack of levels: one thread at a time. Where nothing surrounds the work, it takes its lock twice.
+        with _tracing, faster.one_gradient(arrays.values()) or _tracing:
             level = trace_stack.top = trace_stack.top + 1
             try:
                 leaves = [Traced(a, level, _leaf(tape)) for a in arrays.values()]

@@ -22,7 +22,6 @@ for one gradient (`surrounds`).
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -77,8 +76,8 @@ def steps_of(layers: Mapping[str, Any]) -> Steps:
     return _rewrite(layers)
 
 
-def surrounds(around: Callable[[Iterable[Any]], Context]) -> Callable[[Iterable[Any]], Context]:
-    """Let `around(arrays)` give a context for the work of one gradient with respect to these arrays, or NOTHING."""
+def surrounds(around: Callable[[Iterable[Any]], Context | None]) -> Callable[[Iterable[Any]], Context | None]:
+    """Let `around(arrays)` give a context for the work of one gradient with respect to these arrays, or None."""
     global one_gradient
     one_gradient = around
     return around
@@ -101,7 +100,6 @@ def _one_by_one(layers: Mapping[str, Any]) -> Steps:
 
 _tables: dict[Function, dict[type, Function]] = {}
 _rewrite: Callable[[Mapping[str, Any]], Steps] = _one_by_one
-NOTHING: Context = threading.RLock()  # a context that does nothing in one thread, in half the time of nullcontext
 
-one_gradient: Callable[[Iterable[Any]], Context] = lambda arrays: NOTHING
+one_gradient: Callable[[Iterable[Any]], Context | None] = lambda arrays: None
 """Around the work for one gradient with respect to these arrays, in which nothing that it reads is written to."""

@@ -21,6 +21,7 @@ Read next: networks/mlp.py.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -128,10 +129,18 @@ class Player:
             DivergedError: if the loss is NaN or infinite; the step is not taken. On a GPU, where to look at a number
                 means to wait for it, that comes when the note is read.
             TypeError: if the loss returns anything else than a scalar or (scalar, notes), or the player stands still.
+            RuntimeError: if it is called inside a loss that is being computed for somebody's move.
         """
         if self.optimizer is None:
             raise TypeError(f"{self.name or 'player'}: this player cannot move, it has no optimizer")
-        (value, notes), gradient = _value_and_gradient(self.params, self, loss, rest)
+        if getattr(_thread, "in_loss", False):  # what that gradient reads must stand still
+            name = self.name or "a player"
+            raise RuntimeError(f"move: {name} cannot move while a loss is being computed; move it before or after")
+        _thread.in_loss = True
+        try:
+            (value, notes), gradient = _value_and_gradient(self.params, self, loss, rest)
+        finally:
+            _thread.in_loss = False
         name = _name(loss)
         if not on_host(value):
             value = _Unread(value, self, loss, rest)
@@ -189,6 +198,7 @@ def _loss_of_numbers(params: Parameters, player: Player, loss: Callable[..., Any
     return result
 
 
+_thread = threading.local()
 _value_and_gradient = value_and_grad(_loss_of_numbers, has_aux=True, gather=False)  # only the optimizer reads it
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from minigan import faster, grad, kernels, objectives, value_and_grad
 from minigan import primitives as P  # noqa: N812  formulas are full of it
 from minigan.autodiff import defvjp, primitive
 from minigan.kernels import convolution, pool, weights
-from minigan.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from minigan.layers import BatchNorm2d, Conv2d, Flatten, Layer, LeakyReLU, Linear, MaxPool2d, ReLU, Sequential
 from minigan.networks import toy
 from tests.small_systems import draw_images
 
@@ -183,6 +185,146 @@ def test_blas_is_held_and_weights_stand_still_around_convolutions_alone(monkeypa
         with kernels.plain():
             grad(lambda p, network=network, x=x: (inside.append(seen()), P.sum(network(p, x)))[1])(p)
         assert set(inside) == {(False, False)}
+
+
+_TWO_PLAYERS = """
+import sys
+import threading
+import numpy as np
+from minigan import grad, primitives as P
+from minigan.layers import Conv2d, Linear, Sequential
+
+sys.setswitchinterval(1e-6)
+rng = np.random.default_rng(0)
+images, rows = Sequential(Conv2d(1, 2, 3)), Sequential(Linear(4, 1))
+conv, dense = images.init(rng), rows.init(rng)
+x, z = np.ones((2, 1, 4, 4), np.float32), np.ones((2, 4), np.float32)
+rounds = threading.Barrier(2)
+
+def of_dense(dense, scale=1.0):
+    return P.sum(rows(dense, z)) * scale
+
+def of_images(conv):
+    y = P.sum(images(conv, x))
+    return y + P.sum(grad(of_dense)(dense, y)["0.weight"])
+
+def play(gradient, params):
+    for _ in range(20):
+        rounds.wait()
+        for _ in range(20):
+            gradient(params)
+
+other = threading.Thread(target=play, args=(grad(of_dense), dense))
+other.start()
+play(grad(of_images), conv)
+other.join()
+"""
+
+
+def test_gradients_in_two_threads_do_not_wait_for_each_other_for_ever() -> None:
+    """One of a convolution, in which one of a linear layer is taken, beside one of a linear layer."""
+    folder = Path(__file__).parents[1]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    subprocess.run([sys.executable, "-c", _TWO_PLAYERS], cwd=folder, env=env, check=True, timeout=60)
+
+
+# What goes together in a Sequential
+
+
+class Louder(ReLU):
+    operation = staticmethod(lambda x: 2.0 * P.relu(x))
+
+
+class Shifted(ReLU):
+    def arguments(self, p: Any, x: Any, path: str, training: bool) -> tuple[Any, ...]:
+        return (x + 1.0,)
+
+
+class Steep(LeakyReLU):
+    def settings(self) -> tuple[Any, ...]:
+        return (0.5,)
+
+
+class TwiceLinear(Linear):
+    operation = staticmethod(lambda x, weight, bias: 2.0 * P.linear(x, weight, bias))
+
+
+class TwiceConv2d(Conv2d):
+    operation = staticmethod(lambda *arguments: 2.0 * P.conv2d(*arguments))
+
+
+class Halves(Conv2d):
+    def arguments(self, p: Any, x: Any, path: str, training: bool) -> tuple[Any, ...]:
+        return super().arguments(p, 0.5 * x, path, training)
+
+
+class NegativePool(MaxPool2d):
+    operation = staticmethod(lambda x, *settings: -P.max_pool2d(-x, *settings))
+
+
+class Own(Layer):
+    """A user's: some known operations in an order of its own."""
+
+    operation = staticmethod(P.leaky_relu)
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def __call__(self, p: Any, x: Any, path: str = "", training: bool = True) -> Any:
+        return -super().__call__(p, x, path, training)
+
+
+def _equal_with_and_without_kernels(network: Sequential, x: np.ndarray) -> None:
+    p = network.init(np.random.default_rng(0), np.float64)
+    step = value_and_grad(lambda p: P.sum(P.square(network(p, x))))
+    value, gradient = step(p)
+    with kernels.plain():
+        expected, exact = step(p)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient.flat, exact.flat, rtol=1e-9, atol=1e-12)
+
+
+FLAT, IMAGES = (np.random.default_rng(1).normal(size=size) for size in ((3, 4), (2, 2, 6, 6)))
+
+
+@pytest.mark.parametrize("f", [Louder(), Shifted(), Steep(0.1), Own(0.3), LeakyReLU(-0.5), LeakyReLU(np.array(0.3))])
+def test_an_activation_of_ones_own_runs_as_it_is_written(f: Layer) -> None:
+    _equal_with_and_without_kernels(Sequential(Linear(4, 5), f, Linear(5, 1)), FLAT)
+    _equal_with_and_without_kernels(Sequential(Conv2d(2, 3, 3), f, MaxPool2d(2)), IMAGES)
+    _equal_with_and_without_kernels(Sequential(Conv2d(2, 3, 3), BatchNorm2d(3), f, MaxPool2d(3)), IMAGES)
+
+
+def test_a_layer_of_ones_own_before_an_activation_runs_as_it_is_written() -> None:
+    _equal_with_and_without_kernels(Sequential(TwiceLinear(4, 5), ReLU(), Linear(5, 1)), FLAT)
+    for conv in (TwiceConv2d(2, 3, 3), Halves(2, 3, 3)):
+        _equal_with_and_without_kernels(Sequential(conv, LeakyReLU(0.2)), IMAGES)
+        _equal_with_and_without_kernels(Sequential(conv, LeakyReLU(0.2), MaxPool2d(2)), IMAGES)
+    _equal_with_and_without_kernels(Sequential(Conv2d(2, 3, 3), ReLU(), NegativePool(2)), IMAGES)
+
+
+@pytest.mark.parametrize("slope", [0.9, -0.5, np.array(0.3)])
+@pytest.mark.parametrize("again", [lambda a: a, copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
+def test_a_setting_changed_later_is_heeded(slope: Any, again: Callable[[Any], Any]) -> None:
+    flat = Sequential(Linear(4, 5), LeakyReLU(0.1), Linear(5, 4), LeakyReLU(0.1))
+    images = Sequential(Conv2d(2, 3, 3), LeakyReLU(0.1), MaxPool2d(2), LeakyReLU(0.1), MaxPool2d(1))
+    flat.layers["3"].negative_slope = slope
+    _equal_with_and_without_kernels(again(flat), FLAT)
+    images.layers["1"].negative_slope = images.layers["3"].negative_slope = slope
+    images.layers["2"].kernel_size = 3
+    _equal_with_and_without_kernels(again(images), IMAGES)
+
+
+@pytest.mark.parametrize("slope", [np.array(0.3), np.array([0.3, 0.5, 0.7, 0.9]), np.float64(0.3)])
+def test_a_slope_that_is_an_array_is_left_to_the_definition(slope: Any) -> None:
+    network = Sequential(Linear(4, 4), LeakyReLU(0.1))
+    p = network.init(np.random.default_rng(0), np.float64)
+    network.layers["1"].negative_slope = slope
+    work = lambda: (P.leaky_relu(FLAT, slope), network(p, FLAT))
+    fast = work()
+    with kernels.plain():
+        expected = work()
+    np.testing.assert_array_equal(fast[0], expected[0])
+    np.testing.assert_allclose(fast[1], expected[1], rtol=1e-12)
 
 
 # Without kernels

@@ -281,6 +281,23 @@ def test_a_loss_that_is_no_scalar_is_refused():
         G.move(lambda G, z: G(z), np.ones((ROW, 1)))
 
 
+def test_nobody_moves_while_a_loss_is_being_computed():
+    G, D = players()
+    before = [player.params.flat.copy() for player in (G, D)]
+
+    def g_loss(G, z):
+        D.move(lambda D: P.mean(D(z)))
+        return P.mean(G(z))
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"^move: D cannot move while a loss is being computed; move it before"):
+            G.move(g_loss, np.ones((ROW, 1)))
+    for player, numbers in zip((G, D), before, strict=True):
+        np.testing.assert_array_equal(player.params.flat, numbers)
+    G.move(lambda G: P.mean(G(np.ones((ROW, 1)))))
+    assert (G.params.flat != before[0]).any()
+
+
 # --- Players --------------------------------------------------------------------------------------------------------
 
 

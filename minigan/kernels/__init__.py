@@ -17,7 +17,7 @@ tests hold each equal to the definition. `plain()` switches them all off:
     k4s2.py           kernel 4, stride 2 with 9 multiplications for 16
     products.py       matrix products in pieces, where BLAS is fastest
     normalization.py  batch norm in two passes
-    pooling.py        max and average pooling
+    pooling.py        max-pooling
     pooled_convolution.py  a convolution of few channels, activation and max-pooling as one
     adam.py           the optimizer's step
     pool.py           worker threads that share tiles

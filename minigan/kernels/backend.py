@@ -9,8 +9,8 @@ Linear layers, convolutions and batch norm take an activation f along, which fus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,7 @@ from minigan.primitives.convolution import (
 from minigan.primitives.elementwise import leaky_relu, relu
 from minigan.primitives.linear import check_linear, linear
 from minigan.primitives.normalization import batch_norm, check_batch_norm, record
-from minigan.primitives.pooling import avg_pool2d, max_pool2d, pooled_places, share_out
+from minigan.primitives.pooling import max_pool2d, pooled_places
 
 F = Activation | None
 Bias = Array | None
@@ -74,11 +74,17 @@ def _(f: F, x: Array, weight: Array, bias: Bias = None) -> Answer:
     if type(weight) is not np.ndarray:
         return NotImplemented
     y = dense.linear(x, weight, bias, f)
+    return y, lambda argnums, dy: dense.linear_gradients(argnums, dy if f is None else f.backward(dy, y), x, weight)
+
+
+def _back(f: F, y: Array, *gradients: Callable[[Array], Array]) -> Callable[[Sequence[int], Array], tuple[Array, ...]]:
+    """The way back from dy through f to the gradients, each a function of dz."""
 
     def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        return dense.linear_gradients(argnums, dy if f is None else f.backward(dy, y), x, weight)
+        dz = dy if f is None else elementwise.times_slope(dy, y, f)
+        return tuple([gradients[i](dz) for i in argnums])
 
-    return y, back
+    return back
 
 
 @_alone_and_with_activation(conv2d)
@@ -89,17 +95,9 @@ def _(
     if not ours(x, weight):
         return NotImplemented
     y = convolution.conv2d(x, weight, bias, window, f)
-
-    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        dz = dy if f is None else elementwise.times_slope(dy, y, f)
-        wrt = (
-            lambda: convolution.conv2d_input_grad(dz, weight, x.shape[2:], window),
-            lambda: convolution.conv2d_weight_grad(x, dz, weight.shape[2:], window),
-            lambda: normalization.channel_sums(dz),
-        )
-        return tuple([wrt[i]() for i in argnums])
-
-    return y, back
+    dx = lambda dz: convolution.conv2d_input_grad(dz, weight, x.shape[2:], window)
+    dw = lambda dz: convolution.conv2d_weight_grad(x, dz, weight.shape[2:], window)
+    return y, _back(f, y, dx, dw, normalization.channel_sums)
 
 
 @_alone_and_with_activation(conv_transpose2d)
@@ -117,17 +115,9 @@ def _(
     if not (ours(x, weight) and x.shape[2:] == window.places(size, weight.shape[2:])):
         return NotImplemented
     y = convolution.conv2d_input_grad(x, weight, size, window, bias, f)
-
-    def back(argnums: Sequence[int], dy: Array) -> tuple[Array, ...]:
-        dz = dy if f is None else elementwise.times_slope(dy, y, f)
-        wrt = (
-            lambda: convolution.conv2d(dz, weight, None, window),
-            lambda: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window),
-            lambda: normalization.channel_sums(dz),
-        )
-        return tuple([wrt[i]() for i in argnums])
-
-    return y, back
+    dx = lambda dz: convolution.conv2d(dz, weight, None, window)
+    dw = lambda dz: convolution.conv2d_weight_grad(dz, x, weight.shape[2:], window)
+    return y, _back(f, y, dx, dw, normalization.channel_sums)
 
 
 @_alone_and_with_activation(batch_norm)
@@ -196,17 +186,6 @@ def _(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0
     return y, back
 
 
-@stand_in(avg_pool2d, Array)
-def _(x: Array, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Answer:
-    taps, window, _ = pooled_places("avg_pool2d", x, kernel_size, stride, padding)
-    return pooling.avg_pool2d(x, taps, window), None
-
-
-@stand_in(share_out, Array)
-def _(dy: Array, taps: Pair, window: Window, size: Pair) -> Answer:
-    return pooling.avg_pool2d_backward(dy, size, taps, window), None
-
-
 @stand_in(relu, Array)
 def _(x: Array) -> Answer:
     return _activated(x, relu)
@@ -214,6 +193,8 @@ def _(x: Array) -> Answer:
 
 @stand_in(leaky_relu, Array)
 def _(x: Array, negative_slope: float = 0.01) -> Answer:
+    if type(negative_slope) not in (float, int):  # an array, which may be of another dtype
+        return NotImplemented
     return _activated(x, leaky_relu, negative_slope)
 
 
@@ -237,22 +218,21 @@ def _(p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: floa
 
 
 @surrounds
-def _(arrays: Iterable[Any]) -> faster.Context:
+def _(arrays: Iterable[Any]) -> faster.Context | None:
     """The work for a convolution's gradient runs on the pool; that of matrix products alone is left to BLAS."""
     for a in arrays:
         if a.ndim == 4 and faster.switched_on:
             return on_the_pool()
-    return faster.NOTHING
+    return None
 
 
-def on_the_pool() -> AbstractContextManager[Any]:
+@contextmanager
+def on_the_pool() -> Iterator[None]:
     """Around work that is mostly convolutions, in which no parameter is written to.
 
     BLAS is held to one thread throughout: its own threads, once woken by one matrix product, spin for a while and take
     the pool's cores. Networks of matrix products alone leave it to BLAS to share them out, which costs less than the
     pool does.
     """
-    stack = ExitStack()
-    stack.enter_context(SingleThreadedBLAS())
-    stack.enter_context(standing_still())
-    return stack
+    with SingleThreadedBLAS(), standing_still():
+        yield

@@ -36,12 +36,12 @@ _FOLD_ROWS = 64  # so many rows of the sum are transposed at a time: a large mat
 
 
 def conv2d(
-    x: Array, weight: Array, bias: Array | None = None, window: Window = _WINDOW, activation: Activation | None = None
+    x: Array, weight: Array, bias: Array | None = None, window: Window = _WINDOW, f: Activation | None = None
 ) -> Array:
     """(N, C, H, W) by (O, C, kh, kw) -> (N, O, OH, OW), then bias and activation."""
     (N, C, H, W), (O, _, kh, kw) = x.shape, weight.shape
     OH, OW = window.places((H, W), (kh, kw))
-    x, finish = channels_last(x), finisher(bias, activation)
+    x, finish = channels_last(x), finisher(bias, f)
     y = empty((N, OH, OW, O), x.dtype)
     if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, x.dtype):
         winograd.conv2d(x, once(plan.forward_weight, weight), plan, y, finish)
@@ -61,20 +61,15 @@ def conv2d(
 
 
 def conv2d_input_grad(
-    dy: Array,
-    weight: Array,
-    input_size: Pair,
-    window: Window = _WINDOW,
-    bias: Array | None = None,
-    activation: Activation | None = None,
+    dy: Array, weight: Array, size: Pair, window: Window, bias: Array | None = None, f: Activation | None = None
 ) -> Array:
-    """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = input_size, then bias and activation.
+    """(N, O, OH, OW) by (O, C, kh, kw) -> (N, C, H, W) with (H, W) = size, then bias and activation.
 
     As conv_transpose2d's forward, O are its input channels and C its output channels.
     """
-    (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, input_size
+    (N, O, OH, OW), (_, C, kh, kw), (H, W) = dy.shape, weight.shape, size
     (sh, sw), padding, dilation = window
-    dy, finish = channels_last(dy), finisher(bias, activation)
+    dy, finish = channels_last(dy), finisher(bias, f)
     dx = empty((N, H, W, C), dy.dtype)
     if plan := winograd.plan(N, C, O, (H, W), (kh, kw), window, dy.dtype):
         winograd.conv2d_input_grad(dy, once(plan.backward_weight, weight), plan, dx, finish)

@@ -29,7 +29,6 @@ Finish = Callable[[Array], None]
 _SMALL = 1 << 12  # numbers: up to here a call costs more than its arithmetic
 _CHUNK = 1 << 18  # numbers; of fewer, two threads spend much of their time waiting for each other between calls
 
-
 _ZERO, _ONE = ({c: np.array(value, c) for c in "efdg"} for value in (0, 1))  # a small layer takes numbers more slowly
 
 
@@ -145,10 +144,6 @@ def _sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     return slope
 
 
-def _tanh(x: Array, out: Array) -> Array:
-    return np.tanh(x, out=out)
-
-
 def _tanh_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     slope = np.multiply(y, y, out=out)
     np.subtract(1.0, slope, out=slope)
@@ -160,7 +155,7 @@ _OTHERS = {
     relu: Activation(_relu, _relu_backward),
     elu: Activation(_elu, _elu_backward),
     sigmoid: Activation(_sigmoid, _sigmoid_backward),
-    tanh: Activation(_tanh, _tanh_backward),
+    tanh: Activation(np.tanh, _tanh_backward),
 }
 
 

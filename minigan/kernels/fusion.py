@@ -26,35 +26,24 @@ from typing import Any
 import numpy as np
 
 from minigan import faster
+from minigan import layers as L  # noqa: N812
 from minigan.arrays import Array
 from minigan.autodiff import defvjp_joint, primitive, stop_gradient, vjp_of
 from minigan.kernels import pooled_convolution
 from minigan.kernels.backend import WITH_ACTIVATION, on_the_pool, ours
 from minigan.kernels.elementwise import activation
-from minigan.layers import Conv2d, ConvTranspose2d, Layer, MaxPool2d, Sequential
+from minigan.primitives import elementwise as E  # noqa: N812
 from minigan.primitives.convolution import Size, Window, conv2d, conv2d_places
-from minigan.primitives.elementwise import (
-    elu,
-    elu_slope,
-    leaky_relu,
-    leaky_relu_slope,
-    relu,
-    relu_slope,
-    sigmoid,
-    sigmoid_slope,
-    tanh,
-    tanh_slope,
-)
 from minigan.primitives.pooling import max_pool2d, spread, winners
 
 Operation = Callable[..., Array]
 
 SLOPES: dict[Operation, Operation] = {
-    relu: relu_slope,
-    leaky_relu: leaky_relu_slope,  # of a slope that is not negative: then the sign of y is that of z
-    elu: elu_slope,
-    sigmoid: sigmoid_slope,
-    tanh: tanh_slope,
+    E.relu: E.relu_slope,
+    E.leaky_relu: E.leaky_relu_slope,  # of a slope that is not negative: then the sign of y is that of z
+    E.elu: E.elu_slope,
+    E.sigmoid: E.sigmoid_slope,
+    E.tanh: E.tanh_slope,
 }
 """f -> its slope as a function of y = f(z)."""
 
@@ -62,7 +51,7 @@ SLOPES: dict[Operation, Operation] = {
 @cache
 def fused(operation: Operation, f: Operation, *settings: float) -> Operation:
     """f(operation(...), *settings) as one primitive, called as the operation is."""
-    if f not in SLOPES or (f is leaky_relu and settings and settings[0] < 0):
+    if f not in SLOPES or (f is E.leaky_relu and settings and settings[0] < 0):
         raise ValueError(f"fused: the slope of {f.__name__} cannot be read off its result")
 
     def composed(*args: Any, **kwargs: Any) -> Array:
@@ -122,77 +111,72 @@ def _fits(x: Any, weight: Any, window: Window, slope: float) -> bool:
 
 def _slope_of(f: Operation, negative_slope: float = 0.01) -> float:
     """a in f(z) = max(z, a z), for a relu or leaky_relu."""
-    return 0.0 if f is relu else negative_slope
+    return 0.0 if f is E.relu else negative_slope
 
 
 def _named(composed: Operation, operation: Operation, name: str) -> Operation:
     """With the operation's signature, which errors and keywords go by."""
-    module, composed = composed.__module__, wraps(operation)(composed)
     composed.__name__ = composed.__qualname__ = name
-    composed.__module__ = module
-    return composed
+    return wraps(operation, assigned=("__doc__", "__annotations__"))(composed)
 
 
 # --- The layers of a Sequential --------------------------------------------------------------------------------------
 
 
-class _Fused:
-    """A layer and the activation behind it."""
+class _AsOne:
+    """Layers that run as one, while the settings that it was made for are those that they have."""
 
-    def __init__(self, layer: Layer, f: Layer) -> None:
-        self.layer, self.f = layer, f
-        self.operation = fused(layer.operation, f.operation, *f.settings())
-
-    def __reduce__(self) -> Any:
-        return _Fused, (self.layer, self.f)
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        if not faster.switched_on:
-            return self.f(p, self.layer(p, x, path, training))
-        return self.operation(*self.layer.arguments(p, x, path, training))
-
-
-class _PoolFirst:
-    """Max-pooling and the activation that stood before it."""
-
-    def __init__(self, f: Layer, pool: MaxPool2d) -> None:
-        self.f, self.pool = f, pool
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        first, second = (self.pool, self.f) if faster.switched_on else (self.f, self.pool)
-        return second(p, first(p, x))
-
-
-class _Pooled:
-    """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
-
-    def __init__(self, conv: Conv2d, f: Layer, pool: MaxPool2d) -> None:
-        self.conv, self.f, self.pool, self.behind = conv, f, pool, _PoolFirst(f, pool)
-        self.operation, self.slope = pooled(f.operation, *f.settings()), _slope_of(f.operation, *f.settings())
+    def __init__(self, make: Callable[..., Any], layers: tuple[Any, ...], settings: Any = None) -> None:
+        self.make, self.layers = make, layers  # the latter as written, for when settings change
+        self.now = [vars(layer) for layer in layers if type(layer) not in _WITH_ARRAYS]
+        self.settings = settings or [dict(now) for now in self.now]
+        self.as_one = make(*layers, *self.settings[0].values())
 
     def __reduce__(self) -> Any:
-        return _Pooled, (self.conv, self.f, self.pool)
+        return _AsOne, (self.make, self.layers, self.settings)
 
     def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        if faster.switched_on:
-            arguments = self.conv.arguments(p, x, path, training)
-            x_now, weight = map(stop_gradient, arguments[:2])
-            if _fits(x_now, weight, self.conv.window, self.slope):
-                return self.operation(*arguments)
-        return self.behind(p, self.conv(p, x, path, training), path, training)
-
-
-class _OnThePool:
-    """Layers with convolutions among them, which run on the pool's threads."""
-
-    def __init__(self, steps: faster.Steps) -> None:
-        self.steps = steps
-
-    def __call__(self, p: Any, x: Array, path: str, training: bool) -> Array:
-        with on_the_pool() if faster.switched_on else nullcontext():
-            for step, name in self.steps:
-                x = step(p, x, path + name, training)
+        try:
+            fits = faster.switched_on and self.now == self.settings
+        except ValueError:  # a setting is an array now
+            fits = False
+        if fits:
+            return self.as_one(p, x, path, training)
+        for layer in self.layers:
+            x = layer(p, x, path, training)
         return x
+
+
+def _fused(layer: Any, f: Any, *settings: float) -> Callable[..., Array]:
+    """A layer and the activation behind it."""
+    operation, arguments = fused(layer.operation, f.operation, *settings), layer.arguments
+    return lambda p, x, path, training: operation(*arguments(p, x, path, training))
+
+
+def _pool_first(f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
+    """An activation that rises and the max-pooling behind it."""
+    return lambda p, x, path, training: f(p, pool(p, x))
+
+
+def _pooled(conv: Any, f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
+    """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
+    operation, slope = pooled(f.operation, *settings), _slope_of(f.operation, *settings)
+
+    def as_one(p: Any, x: Array, path: str, training: bool) -> Array:
+        arguments = conv.arguments(p, x, path, training)
+        if _fits(stop_gradient(x), stop_gradient(arguments[1]), conv.window, slope):
+            return operation(*arguments)
+        return f(p, pool(p, conv.operation(*arguments)))
+
+    return as_one
+
+
+def _on_the_pool(steps: faster.Steps, p: Any, x: Array, path: str, training: bool) -> Array:
+    """Layers with convolutions among them, which run on the pool's threads."""
+    with on_the_pool() if faster.switched_on else nullcontext():
+        for step, name in steps:
+            x = step(p, x, path + name, training)
+    return x
 
 
 @faster.rewrites
@@ -200,39 +184,38 @@ def steps(layers: Mapping[str, Any]) -> faster.Steps:
     """What runs of these layers: three or two as one where they go together, and convolutions on the pool."""
     rest, found = list(layers.items()), []
     while rest:
-        name, layer = rest.pop(0)
-        f, pool = ([layer for _, layer in rest[:2]] + [None, None])[:2]
-        step = layer
-        if _goes_along(f) and f.operation in _RISING and _is(pool, MaxPool2d):
-            pool_name = rest[1][0]
-            del rest[:2]
-            if _is(layer, Conv2d) and pool.settings() in _HALVES:
-                step = _Pooled(layer, f, pool)
-            else:
-                found.append((layer, f"{name}."))
-                name, step = pool_name, _PoolFirst(f, pool)
-        elif _goes_along(f) and _is(layer, Layer) and layer.operation in WITH_ACTIVATION:
-            del rest[:1]
-            step = _Fused(layer, f)
-        found.append((step, f"{name}."))
-    return [(_OnThePool(found), "")] if any(map(_convolves, layers.values())) else found
+        first, second, third = ([layer for _, layer in rest[:3]] + [None, None])[:3]
+        step, count = first, 1
+        if type(first) is L.Conv2d and _pools(second, third) and third.settings() in _HALVES:
+            step, count = _AsOne(_pooled, (first, second, third)), 3
+        elif _pools(first, second):
+            step, count = _AsOne(_pool_first, (first, second)), 2
+        elif type(first) in _WITH_ARRAYS and _goes_along(second) and not _pools(second, third):
+            step, count = _AsOne(_fused, (first, second)), 2
+        found.append((step, f"{rest[0][0]}."))
+        del rest[:count]
+    return [(partial(_on_the_pool, found), "")] if any(map(_convolves, layers.values())) else found
 
 
-_RISING = (relu, leaky_relu)  # they rise, or stay, for every slope that goes along
+# These types and no types derived from them, whose authors mean what they write:
+_WITH_ARRAYS = (L.Linear, L.Conv2d, L.ConvTranspose2d, L.BatchNorm1d, L.BatchNorm2d)
+_ACTIVATIONS = (L.ReLU, L.LeakyReLU, L.ELU, L.Sigmoid, L.Tanh)
+_RISING = (L.ReLU, L.LeakyReLU)  # they rise, or stay, for every slope that goes along
 _HALVES = [(size, stride, padding) for size in (2, (2, 2)) for stride in (None, 2, (2, 2)) for padding in (0, (0, 0))]
-
-
-def _is(layer: Any, kind: type[Layer]) -> bool:
-    """Whether it is such a layer, and computes what such a layer computes."""
-    return isinstance(layer, kind) and type(layer).__call__ is Layer.__call__
 
 
 def _goes_along(f: Any) -> bool:
     """Whether f is an activation whose slope can be read off its result."""
-    return _is(f, Layer) and f.operation in SLOPES and not (f.operation is leaky_relu and f.settings()[0] < 0)
+    if type(f) not in _ACTIVATIONS or not all(type(number) in (float, int) for number in f.settings()):
+        return False
+    return type(f) is not L.LeakyReLU or f.negative_slope >= 0
+
+
+def _pools(f: Any, pool: Any) -> bool:
+    return type(f) in _RISING and _goes_along(f) and type(pool) is L.MaxPool2d
 
 
 def _convolves(layer: Any) -> bool:
-    if isinstance(layer, Sequential):
+    if isinstance(layer, L.Sequential):
         return any(map(_convolves, layer.layers.values()))
-    return isinstance(layer, (Conv2d, ConvTranspose2d))
+    return isinstance(layer, (L.Conv2d, L.ConvTranspose2d))

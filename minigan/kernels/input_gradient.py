@@ -22,7 +22,7 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.patches import Axis, Tile, patches, tiles
 from minigan.kernels.pool import cut, for_each, get_num_threads
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import Array, scratch
+from minigan.kernels.scratch import Array, scratch, zeros
 from minigan.primitives.convolution import Pair, Window
 
 _GATHER_ROWS = 512  # rows (n, oy) of one product
@@ -94,8 +94,7 @@ def gather_columns(dy: Array, w: Array, dx: Array, window: Window, finish: Finis
                     multiply(rows[:, u0 * O : u1 * O], matrix[:, (u0 - start) * O : (u1 - start) * O], out)
                 else:
                     out[...] = 0
-        image = scratch("image", (n.stop - n.start, W, height, C), dy.dtype)
-        image[...] = 0
+        image = zeros("image", (n.stop - n.start, W, height, C), dy.dtype)
         for oy in range(OH):
             image[:, :, oy * sh : oy * sh + (kh - 1) * dh + 1 : dh] += shares[:, oy]
         dx[n] = image[:, :, ph : ph + H].transpose(0, 2, 1, 3)
@@ -116,8 +115,7 @@ def scatter_planes(dy: Array, w: Array, dx: Array, window: Window, finish: Finis
         n = part.stop - part.start
         shares = scratch("columns", (kh, kw, C, n, OH, OW), dy.dtype)
         np.matmul(matrix.T, dy[part].reshape(-1, O).T, out=shares.reshape(kh * kw * C, -1))
-        planes = scratch("planes", (C, n, height, width), dy.dtype)
-        planes[...] = 0
+        planes = zeros("planes", (C, n, height, width), dy.dtype)
         for ky, kx, (lines, columns) in window.slices((kh, kw), (OH, OW)):
             planes[:, :, lines, columns] += shares[ky, kx]
         dx[part] = planes[:, :, ph : ph + H, pw : pw + W].transpose(1, 2, 3, 0)
@@ -153,8 +151,7 @@ def overlap_blocks(dy: Array, w: Array, dx: Array, window: Window, finish: Finis
         n = part.stop - part.start
         shares = scratch("columns", (A, B, n, OH, OW, K), dy.dtype)
         multiply(dy[part].reshape(1, -1, O), matrices, out=shares.reshape(A * B, -1, K))
-        blocks = scratch("blocks", (n, BH, BW, K), dy.dtype)
-        blocks[...] = 0
+        blocks = zeros("blocks", (n, BH, BW, K), dy.dtype)
         for a in range(A):
             for b in range(B):
                 blocks[:, a : a + OH, b : b + OW] += shares[a, b]

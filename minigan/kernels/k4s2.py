@@ -37,7 +37,7 @@ from minigan.kernels.elementwise import Finish
 from minigan.kernels.layout import cropped
 from minigan.kernels.pool import chunks, cut, for_each, get_num_threads, parallel_for
 from minigan.kernels.products import multiply, multiply_transposed, panel_width, panels
-from minigan.kernels.scratch import Array, empty, scratch
+from minigan.kernels.scratch import Array, empty, scratch, zeros
 from minigan.primitives.convolution import Pair, Window
 
 _MIN_CHANNELS = 32  # below, the transforms cost more than the products save
@@ -160,8 +160,7 @@ def conv2d_weight_grad(x: Array, dy: Array) -> Array:
     has one owner and a fixed order, so any number of threads gives the same bits.
     """
     (N, OH, OW, O), C = dy.shape, x.shape[3]
-    sums = scratch("U", (9, O, 4 * C), x.dtype)
-    sums[...] = 0
+    sums = zeros("U", (9, O, 4 * C), x.dtype)
     blocks = max(_GRAD_BLOCKS, _GRAD_NUMBERS // (9 * 4 * C))
     n_round = max(1, blocks // (-(-OH // 2) * -(-OW // 2)))
     for n in chunks(N, n_round):

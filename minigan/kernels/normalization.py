@@ -57,13 +57,7 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 def normalize(
-    x: Array,
-    weight: Array,
-    bias: Array,
-    mean: Array,
-    var: Array,
-    eps: float = 1e-5,
-    activation: Activation | None = None,
+    x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float, activation: Activation | None
 ) -> Array:
     """y for a given mean and variance, as in evaluation."""
     rows = _rows(x)
@@ -85,22 +79,14 @@ def normalize(
 
 
 def batch_norm_backward(
-    dy: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    var: Array,
-    eps: float = 1e-5,
-    y: Array | None = None,
-    activation: Activation | None = None,
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float, y: Array, activation: Activation | None
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias; y is the forward's result, needed if there was an activation."""
+    """dx, dweight, dbias; y is the forward's result."""
     g, rows = _rows(dy), _rows(x)
     R, C = rows.shape
-    dz = dx = empty(rows.shape, x.dtype)
-    if y is None or activation is None:
-        y, dz = None, g
-    gs, ys, xs, dzs = (_tiles(part, _SUMMED) for part in (g, g if y is None else _rows(y), rows, dz))
+    dx = empty(rows.shape, x.dtype)
+    dz = g if activation is None else dx
+    gs, ys, xs, dzs = (_tiles(part, _SUMMED) for part in (g, g if activation is None else _rows(y), rows, dz))
 
     def sums(k: int) -> list[Array]:
         if activation is not None:
@@ -122,7 +108,7 @@ def batch_norm_backward(
     def body(k: int) -> None:
         out = dxs[k]
         width = out.shape[1]
-        affine = out if y is None else scratch("normalization", out.shape, out.dtype)
+        affine = out if activation is None else scratch("normalization", out.shape, out.dtype)
         np.multiply(xs[k], e[:width], out=affine)
         np.add(affine, f[:width], out=affine)
         np.add(affine, dzs[k], out=out)
@@ -135,8 +121,7 @@ def batch_norm_backward(
 def _moments(rows: Array) -> tuple[Array, Array]:
     R, C = rows.shape
     tiles = _tiles(rows, _SUMMED)
-    squares_of = lambda x: np.einsum("rc,rc->c", x, x)
-    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), squares_of(tiles[k])])
+    total, squares = _summed((len(tiles), 2, C), lambda k: [_sum(tiles[k]), np.einsum("rc,rc->c", tiles[k], tiles[k])])
     mean = total / R
     return mean, np.maximum(squares / R - mean * mean, 0)
 
@@ -166,17 +151,12 @@ def _sum(tile: Array) -> Array:
 
 def _rows(x: Array) -> Array:
     """(N, C) or (N, C, H, W) -> contiguous (R, C)."""
-    if x.ndim == 4:
-        return channels_last(x).reshape(-1, x.shape[1])
-    return np.ascontiguousarray(x)
+    return channels_last(x).reshape(-1, x.shape[1]) if x.ndim == 4 else np.ascontiguousarray(x)
 
 
 def _like(rows: Array, x: Array) -> Array:
     """(R, C) -> the shape of x."""
-    if x.ndim == 4:
-        N, C, H, W = x.shape
-        return channels_first(rows.reshape(N, H, W, C))
-    return rows
+    return channels_first(rows.reshape(len(x), *x.shape[2:], x.shape[1])) if x.ndim == 4 else rows
 
 
 def _tiles(rows: Array, width: int) -> list[Array]:

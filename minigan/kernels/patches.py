@@ -11,6 +11,7 @@ memory as a matrix (1x1 kernels, kernels as large as the image) nothing is copie
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -81,27 +82,19 @@ def patches(x: Array, tile: Tile, OW: int, vertical: Axis, horizontal: Axis) -> 
         _, H, W, _ = source.shape
     pixel = C * x.itemsize
     line = W * pixel
-    shape = (n1 - n0, q1 - q0, OW, vertical.taps, horizontal.taps, C)
-    strides = (
-        H * line,
-        vertical.stride * line,
-        horizontal.stride * pixel,
-        vertical.step * line,
-        horizontal.step * pixel,
-        x.itemsize,
-    )
-    offset = origin * x.itemsize
-    rows, K = shape[0] * shape[1] * OW, shape[3] * shape[4] * C
-    row_stride, column_stride = _joined(shape[:3], strides[:3]), _joined(shape[3:], strides[3:])
+    places, place_strides = (n1 - n0, q1 - q0, OW), (H * line, vertical.stride * line, horizontal.stride * pixel)
+    taps, tap_strides = (vertical.taps, horizontal.taps, C), (vertical.step * line, horizontal.step * pixel, x.itemsize)
+    offset, rows, K = origin * x.itemsize, math.prod(places), math.prod(taps)
+    row_stride, column_stride = _joined(places, place_strides), _joined(taps, tap_strides)
     if column_stride == x.itemsize and row_stride is not None and row_stride >= K * x.itemsize:
         return np.ndarray((rows, K), x.dtype, source.data, offset, (row_stride, column_stride))
-    view = np.ndarray(shape, x.dtype, source.data, offset, strides)
+    view = np.ndarray(places + taps, x.dtype, source.data, offset, place_strides + tap_strides)
     run = C * horizontal.taps if horizontal.step == 1 else C
     if run >= min(OW, _LONG_RUN):  # numpy copies run by run, so a long run goes last
-        columns = scratch("columns", shape, x.dtype)
+        columns = scratch("columns", places + taps, x.dtype)
         columns[...] = view
         return columns.reshape(rows, K)
-    columns = scratch("columns", shape[3:] + shape[:3], x.dtype)
+    columns = scratch("columns", taps + places, x.dtype)
     columns[...] = view.transpose(3, 4, 5, 0, 1, 2)
     return columns.reshape(K, rows).T
 

@@ -73,11 +73,14 @@ def chunks(n: int, size: int) -> list[slice]:
 
 def set_num_threads(n: int) -> None:
     """Let parallel_for use n threads, the caller's included."""
-    global _num_threads
+    global _num_threads, _queue
     if n < 1:
         raise ValueError(f"n: expected at least 1 thread, got {n}")
     with _lock:
-        _retire_workers()
+        if _queue is not None:
+            for _ in range(_num_threads - 1):
+                _queue.put(None)
+            _queue = None
         _num_threads = n
 
 
@@ -90,12 +93,13 @@ class SingleThreadedBLAS:
     """A context in which BLAS uses one thread. It nests, across threads too; the last one out restores."""
 
     def __enter__(self) -> None:
-        global _holders
+        global _holders, _saved
         depth = getattr(_thread, "depth", 0)
         if depth == 0:
             with _lock:
                 if _holders == 0:
-                    _hold_blas()
+                    _saved = [library.get_num_threads() for library in _blas_libraries()]
+                    _set_blas_threads([1] * len(_saved))
                 _holders += 1
         _thread.depth = depth + 1
 
@@ -106,7 +110,7 @@ class SingleThreadedBLAS:
             with _lock:
                 _holders -= 1
                 if _holders == 0:
-                    _restore_blas()
+                    _set_blas_threads(_saved)
 
 
 def blas_is_held() -> bool:
@@ -168,27 +172,9 @@ def _serve(queue: SimpleQueue[_Job | None]) -> None:
         del job  # else a sleeping worker would keep the last job's arrays alive
 
 
-def _retire_workers() -> None:
-    global _queue
-    if _queue is not None:
-        for _ in range(_num_threads - 1):
-            _queue.put(None)
-        _queue = None
-
-
 @cache
 def _blas_libraries() -> list[LibController]:
     return ThreadpoolController().select(user_api="blas").lib_controllers  # milliseconds: once is enough
-
-
-def _hold_blas() -> None:
-    global _saved
-    _saved = [library.get_num_threads() for library in _blas_libraries()]
-    _set_blas_threads([1] * len(_saved))
-
-
-def _restore_blas() -> None:
-    _set_blas_threads(_saved)
 
 
 def _set_blas_threads(numbers: list[int]) -> None:
@@ -206,16 +192,13 @@ def _after_fork() -> None:
     global _queue, _lock, _holders
     _queue = None
     _lock = threading.Lock()
-    others_held = _holders > 0
-    _holders = 1 if getattr(_thread, "depth", 0) else 0
+    others_held, _holders = _holders > 0, int(blas_is_held())
     if others_held and _holders == 0:
-        _restore_blas()
+        _set_blas_threads(_saved)
 
 
 def _default_num_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _num_threads = _default_num_threads()

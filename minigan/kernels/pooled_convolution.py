@@ -36,7 +36,7 @@ import numpy as np
 from minigan.kernels.layout import add_to_rows, bordered, channels_first, channels_last
 from minigan.kernels.pool import cut, parallel_for
 from minigan.kernels.products import multiply, panels
-from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch
+from minigan.kernels.scratch import Array, constant, constant_like, empty, scratch, zeros
 from minigan.kernels.weights import once
 from minigan.primitives.convolution import Pair, Window
 
@@ -122,14 +122,17 @@ def gradients(
         dz = scratch("dz", (3, OH, images * OW, O), x.dtype)
         lower, right, d = dz.reshape(3, -1, O)  # `lower` is the lower row's share; what is left of d is the upper's
         right_won, lower_won, positive = _of_tile(bits, n, OH * OW * O, d.shape)
-        _times_slope(dy[n].reshape(images, OH, OW * O).swapaxes(0, 1), positive, slope, out=d)
+        d[...] = positive
+        if slope:
+            np.maximum(d, constant_like(d, slope), out=d)
+        in_rows = d.reshape(OH, images, OW * O)
+        in_rows *= dy[n].reshape(images, OH, OW * O).swapaxes(0, 1)
         if wants_db:
             np.matmul(constant(1.0, len(d), x.dtype), d, out=dbs[i])
         if wants_dw:
             a = _patches(_strips(x[n], OW, kw, padding), OH, OW, kh)
         if wants_dx:
-            lines = scratch("lines", (images * OW, length), x.dtype)
-            lines[...] = 0
+            lines = zeros("lines", (images * OW, length), x.dtype)
         for ty in (1, 0):
             if ty == 1:
                 np.multiply(d, lower_won, out=lower)
@@ -147,12 +150,9 @@ def gradients(
             _add_strips(lines, OW, kw, padding, out=dx[n])
 
     parallel_for(len(parts), body)
-    results = {0: channels_first(dx)} if wants_dx else {}
-    if wants_dw:
-        results[1] = _one_kernel(np.sum(dws, axis=(0, 1)), weight.shape)
-    if wants_db:
-        results[2] = np.sum(dbs, axis=0)
-    return tuple([results[i] for i in wanted])
+    dw = lambda: _one_kernel(np.sum(dws, axis=(0, 1)), weight.shape)
+    results = lambda: channels_first(dx), dw, lambda: np.sum(dbs, axis=0)
+    return tuple([results[i]() for i in wanted])
 
 
 def _strips(x: Array, OW: int, kw: int, padding: Pair) -> Array:
@@ -173,15 +173,6 @@ def _patches(strips: Array, OH: int, OW: int, kh: int) -> Array:
     line = width * strips.itemsize
     strides = (line, 2 * line, H * line, strips.itemsize)
     return np.ndarray((2, OH, n * OW, kh * width), strips.dtype, strips.data, 0, strides)
-
-
-def _times_slope(dy: Array, positive: Array, slope: float, out: Array) -> None:
-    """out (rows, O) = dy f'(y), for dy (OH, n, OW*O) with gaps."""
-    out[...] = positive
-    if slope:
-        np.maximum(out, constant_like(out, slope), out=out)
-    d = out.reshape(dy.shape)
-    d *= dy
 
 
 def _sum_products(a: Array, dz: Array, OW: int, out: Array) -> None:
@@ -264,8 +255,7 @@ def _one_kernel(dw: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _output_size(input_size: Sequence[int], kernel_size: Pair, padding: Pair) -> Pair:
-    H, W = input_size
-    OH, OW = Window(padding=padding).places((H, W), kernel_size)
+    OH, OW = Window(padding=padding).places(input_size, kernel_size)
     return OH // 2, OW // 2
 
 

@@ -1,9 +1,8 @@
-"""Max and average pooling, rows first, then columns.
+"""Max-pooling, rows first, then columns.
 
-    max    y[oy,ox] = max over ky, kx of x[oy*s - p + ky, ox*s - p + kx]     outside of x stands -infinity
-    avg    y[oy,ox] = sum over the same / (kh kw)                            outside of x stands 0 and counts
+    y[oy,ox] = max over ky, kx of x[oy*s - p + ky, ox*s - p + kx]        outside of x stands -infinity
 
-Both are separable: kh whole rows are combined first, in long runs of memory, then kw columns of what is left.
+This is separable: the maximum of kh whole rows comes first, in long runs of memory, then that of kw columns.
 Where several pixels of a window share the maximum, the gradient goes to the first in row-major order, as in
 PyTorch. Tap by tap in that order, with `left` what no tap has taken yet, dy at first and all gone at last:
 
@@ -29,7 +28,20 @@ _ALONE = 1 << 17  # elements: below, one thread is done before two have started
 
 def max_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
     """(N, C, H, W) -> (N, C, OH, OW)."""
-    return _pool(x, kernel_size, window, np.maximum, -np.inf)
+    (kh, kw), (sh, sw) = kernel_size, window.stride
+    OH, OW = window.places(x.shape[2:], kernel_size)
+    x = channels_last(x)
+    N, _, _, C = x.shape
+    y = empty((N, OH, OW, C), x.dtype)
+
+    def body(n: slice) -> None:
+        part = bordered(x[n], window.padding, -np.inf)
+        rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
+        _maximum([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], rows)
+        _maximum([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], y[n])
+
+    _for_images(x, body)
+    return channels_first(y)
 
 
 def max_pool2d_backward(dy: Array, x: Array, y: Array, kernel_size: Pair, window: Window) -> Array:
@@ -66,66 +78,13 @@ def max_pool2d_backward(dy: Array, x: Array, y: Array, kernel_size: Pair, window
     return channels_first(dx)
 
 
-def avg_pool2d(x: Array, kernel_size: Pair, window: Window) -> Array:
-    """(N, C, H, W) -> (N, C, OH, OW)."""
-    return _pool(x, kernel_size, window, np.add, 0, 1 / (kernel_size[0] * kernel_size[1]))
-
-
-def avg_pool2d_backward(dy: Array, input_size: Pair, kernel_size: Pair, window: Window) -> Array:
-    """dx (N, C, H, W) with (H, W) = input_size."""
-    (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
-    (H, W), (ph, pw) = input_size, padding
-    dy = channels_last(dy)
-    N, OH, OW, C = dy.shape
-    dx = empty((N, H, W, C), dy.dtype)
-
-    def body(n: slice) -> None:
-        images = dx[n].shape[0]
-        share = scratch("share", (images, OH, OW, C), dy.dtype)
-        np.multiply(dy[n], 1 / (kh * kw), out=share)
-        rows = scratch("rows", (images, OH, W + 2 * pw, C), dy.dtype)
-        rows[...] = 0
-        for kx in range(kw):
-            rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] += share
-        grad = dx[n] if padding == (0, 0) else scratch("bordered dx", (images, H + 2 * ph, W + 2 * pw, C), dy.dtype)
-        grad[...] = 0
-        for ky in range(kh):
-            grad[:, ky : ky + (OH - 1) * sh + 1 : sh] += rows
-        if padding != (0, 0):
-            dx[n] = grad[:, ph : ph + H, pw : pw + W]
-
-    _for_images(dx, body)
-    return channels_first(dx)
-
-
-def _pool(
-    x: Array, kernel_size: Pair, window: Window, combine: np.ufunc, border: float, scale: float | None = None
-) -> Array:
-    (kh, kw), (sh, sw), padding = kernel_size, window.stride, window.padding
-    N, C, H, W = x.shape
-    OH, OW = window.places((H, W), kernel_size)
-    x = channels_last(x)
-    y = empty((N, OH, OW, C), x.dtype)
-
-    def body(n: slice) -> None:
-        part = bordered(x[n], padding, border)
-        rows = scratch("rows", (part.shape[0], OH, part.shape[2], C), x.dtype)
-        _combine([part[:, ky : ky + (OH - 1) * sh + 1 : sh] for ky in range(kh)], combine, rows)
-        _combine([rows[:, :, kx : kx + (OW - 1) * sw + 1 : sw] for kx in range(kw)], combine, y[n])
-        if scale is not None:
-            y[n] *= scale
-
-    _for_images(x, body)
-    return channels_first(y)
-
-
-def _combine(parts: list[Array], combine: np.ufunc, out: Array) -> None:
+def _maximum(parts: list[Array], out: Array) -> None:
     if len(parts) == 1:
         out[...] = parts[0]
         return
-    combine(parts[0], parts[1], out=out)
+    np.maximum(parts[0], parts[1], out=out)
     for part in parts[2:]:
-        combine(out, part, out=out)
+        np.maximum(out, part, out=out)
 
 
 def _for_images(x: Array, body: Callable[[slice], None]) -> None:

@@ -42,11 +42,22 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     return np.ndarray(shape, dtype, buffer.data)
 
 
+def zeros(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Such an array of zeros."""
+    array = scratch(name, shape, dtype)
+    array[...] = 0
+    return array
+
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """np.empty on a cache line."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    return np.ndarray(shape, dtype, _leased(size) if size >= _SHELVED else _aligned(size).data)
+    if size < _SHELVED:
+        return np.ndarray(shape, dtype, _aligned(size).data)
+    lease = _lease(size).from_buffer(block := _shelf.take(size))
+    lease.block = block
+    return np.ndarray(shape, dtype, lease)
 
 
 def empty_like(x: Array) -> Array:
@@ -97,20 +108,14 @@ class _Shelf:
 
         Arrays of different sizes are seldom all alive at once: to lend one the other's memory saves an eighth of it.
         """
-        block = self._taken(size)
-        for larger in sorted(n for n in tuple(self.blocks) if size < n <= 2 * size) if block is None else ():
-            block = self._taken(larger)
-            if block is not None:
-                break
-        return _aligned(size) if block is None else block
-
-    def _taken(self, size: int) -> Array | None:
-        try:
-            block = self.blocks[size].pop()
-        except (KeyError, IndexError):  # there is none; or there was, and another thread was faster
-            return None
-        self.bytes -= size
-        return block
+        for n in [size] if self.blocks.get(size) else sorted(n for n in tuple(self.blocks) if size < n <= 2 * size):
+            try:
+                block = self.blocks[n].pop()
+            except (KeyError, IndexError):  # there is none; or there was, and another thread was faster
+                continue
+            self.bytes -= n
+            return block
+        return _aligned(size)
 
     def put(self, block: Array) -> None:
         """Keep the block for the next that asks for its size."""
@@ -119,12 +124,6 @@ class _Shelf:
             self.bytes = 0
         self.blocks.setdefault(block.nbytes, []).append(block)
         self.bytes += block.nbytes
-
-
-def _leased(size: int) -> Any:
-    lease = _lease(size).from_buffer(block := _shelf.take(size))
-    lease.block = block
-    return lease
 
 
 @cache

@@ -22,8 +22,8 @@ _Kept = dict[tuple[_Transform, int], tuple[Array, Array]]
 def standing_still() -> Iterator[None]:
     """In this thread and inside this context no weight is written to."""
     before = getattr(_thread, "kept", None)
-    _thread.kept = {} if before is None else before
     try:
+        _thread.kept = {} if before is None else before
         yield
     finally:
         _thread.kept = before

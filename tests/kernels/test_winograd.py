@@ -160,7 +160,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     try:
         for n in (1, 2, 3):
             pool.set_num_threads(n)
-            y, dx = convolution.conv2d(x, w), convolution.conv2d_input_grad(dy, w, (12, 12))
+            y, dx = convolution.conv2d(x, w), convolution.conv2d_input_grad(dy, w, (12, 12), Window())
             results.append((y, dx, convolution.conv2d_weight_grad(x, dy, (5, 5))))
     finally:
         pool.set_num_threads(before)
@@ -182,7 +182,7 @@ def test_blas_wakes_no_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(np, "matmul", watched)
     convolution.conv2d(x, w)
-    convolution.conv2d_input_grad(dy, w, (12, 12))
+    convolution.conv2d_input_grad(dy, w, (12, 12), Window())
     convolution.conv2d_weight_grad(x, dy, (5, 5))
     assert held
     assert all(held)

@@ -144,7 +144,7 @@ def test_results_are_channels_last():
     x, w = array(rng, (2, 3, 8, 8), np.float32), array(rng, (5, 3, 3, 3), np.float32)
     y = conv2d(x, w)
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
-    assert conv2d_input_grad(y, w, (8, 8)).transpose(0, 2, 3, 1).flags.c_contiguous
+    assert conv2d_input_grad(y, w, (8, 8), Window()).transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 @pytest.mark.parametrize("code", [nullcontext, plain], ids=["kernels", "plain"])

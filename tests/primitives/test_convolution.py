@@ -486,7 +486,7 @@ def test_any_number_of_threads_gives_the_same_bits_where_promised(three_thread_c
             conv2d_weight_grad(x, dy, Window((2, 2), (1, 1), (1, 1)), (4, 4)),
             conv2d_weight_grad(x3, dy3, Window((1, 1), (0, 0), (1, 1)), (3, 3)),
             *normalization.moments(dy3),
-            *normalization.batch_norm_backward(dy3, dy3, one, one, one),
+            *normalization.batch_norm_backward(dy3, dy3, one, one, one, 1e-5, dy3, None),
             *pooled_convolution.gradients((0, 1, 2), dy1, pooled_convolution.conv2d_max_pool2d(x1, w1)[1], x1, w1),
         ]
 

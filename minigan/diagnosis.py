@@ -9,6 +9,7 @@ A player is anything with a network, its params and a `watch`; game.py has them,
 from __future__ import annotations
 
 import inspect
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -41,6 +42,22 @@ class DivergedError(ArithmeticError):
         advice = "look at the data" if self.where.endswith("which came in") else "try a lower rate"
         happened = f"{turn}{self.player} cannot move, {self.note} is {self.value}"
         return f"{happened}; not finite from here on: {self.where}; {advice}"
+
+
+class Unread:
+    """A loss that was asked for and not yet looked at: on a GPU to look means to wait."""
+
+    __slots__ = ("loss", "name", "player", "rest", "value")
+
+    def __init__(self, value: Array, name: str, player: Any, loss: Callable[..., Any], rest: tuple[Any, ...]) -> None:
+        self.value, self.name, self.player, self.loss, self.rest = value, name, player, loss, rest
+
+    def read(self) -> float:
+        """Wait for it. Raises DivergedError if it is NaN or infinite."""
+        value = float(self.value)
+        if not math.isfinite(value):
+            raise DivergedError(self.player, self.name, value, self.loss, self.rest)
+        return value
 
 
 def first_not_finite(loss: Callable[..., Any], arguments: tuple[Any, ...]) -> str:

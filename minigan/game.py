@@ -31,7 +31,7 @@ import numpy as np
 from minigan.arrays import Array, finite, on_host
 from minigan.autodiff import value_and_grad
 from minigan.devices import Device
-from minigan.diagnosis import DivergedError, remember
+from minigan.diagnosis import DivergedError, Unread, remember
 from minigan.parameters import Parameters
 
 Notes = dict[str, Any]
@@ -143,7 +143,7 @@ class Player:
             _thread.in_loss = False
         name = _name(loss)
         if not on_host(value):
-            value = _Unread(value, self, loss, rest)
+            value = Unread(value, name, self, loss, rest)
         elif not math.isfinite(value):
             note = next((n for n, a in notes.items() if not finite(a)), name)
             raise DivergedError(self, note, float(value), loss, rest)
@@ -224,7 +224,7 @@ class Turn(Mapping[str, float]):
         if name not in self._read:
             note = self._notes[name]
             try:
-                self._read[name] = note.read() if isinstance(note, _Unread) else _mean(note)
+                self._read[name] = note.read() if isinstance(note, Unread) else _mean(note)
             except DivergedError as error:
                 error.turn = self.number
                 raise
@@ -241,7 +241,7 @@ class Turn(Mapping[str, float]):
     def check(self) -> None:
         """Look at all losses that nobody has looked at. Raises DivergedError if one is NaN or infinite."""
         for name, note in self._notes.items():
-            if isinstance(note, _Unread):
+            if isinstance(note, Unread):
                 self[name]
 
     def __repr__(self) -> str:
@@ -288,18 +288,3 @@ def _name(loss: Callable[..., Any]) -> str:
     while isinstance(loss, partial):
         loss = loss.func
     return getattr(loss, "__name__", "loss")
-
-
-class _Unread:
-    """A loss that was asked for and not yet looked at."""
-
-    __slots__ = ("loss", "player", "rest", "value")
-
-    def __init__(self, value: Array, player: Player, loss: Callable[..., Any], rest: tuple[Any, ...]) -> None:
-        self.value, self.player, self.loss, self.rest = value, player, loss, rest
-
-    def read(self) -> float:
-        value = float(self.value)
-        if not math.isfinite(value):
-            raise DivergedError(self.player, _name(self.loss), value, self.loss, self.rest)
-        return value

@@ -130,7 +130,7 @@ class _AsOne:
         self.make, self.layers = make, layers  # the latter as written, for when settings change
         self.now = [vars(layer) for layer in layers if type(layer) not in _WITH_ARRAYS]
         self.settings = settings or [dict(now) for now in self.now]
-        self.as_one = make(*layers, *self.settings[0].values())
+        self.arguments, self.as_one = layers[0].arguments, make(*layers, *self.settings[0].values())
 
     def __reduce__(self) -> Any:
         return _AsOne, (self.make, self.layers, self.settings)
@@ -141,7 +141,7 @@ class _AsOne:
         except ValueError:  # a setting is an array now
             fits = False
         if fits:
-            return self.as_one(p, x, path, training)
+            return self.as_one(*self.arguments(p, x, path, training))
         for layer in self.layers:
             x = layer(p, x, path, training)
         return x
@@ -149,24 +149,22 @@ class _AsOne:
 
 def _fused(layer: Any, f: Any, *settings: float) -> Callable[..., Array]:
     """A layer and the activation behind it."""
-    operation, arguments = fused(layer.operation, f.operation, *settings), layer.arguments
-    return lambda p, x, path, training: operation(*arguments(p, x, path, training))
+    return fused(layer.operation, f.operation, *settings)
 
 
 def _pool_first(f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
     """An activation that rises and the max-pooling behind it."""
-    return lambda p, x, path, training: f(p, pool(p, x))
+    return lambda x, *settings: f({}, pool({}, x))
 
 
 def _pooled(conv: Any, f: Any, pool: Any, *settings: float) -> Callable[..., Array]:
     """A convolution, an activation that rises, and max-pooling of 2x2: as one where the kernel is faster."""
     operation, slope = pooled(f.operation, *settings), _slope_of(f.operation, *settings)
 
-    def as_one(p: Any, x: Array, path: str, training: bool) -> Array:
-        arguments = conv.arguments(p, x, path, training)
-        if _fits(stop_gradient(x), stop_gradient(arguments[1]), conv.window, slope):
-            return operation(*arguments)
-        return f(p, pool(p, conv.operation(*arguments)))
+    def as_one(x: Array, weight: Array, *rest: Any) -> Array:
+        if _fits(stop_gradient(x), stop_gradient(weight), conv.window, slope):
+            return operation(x, weight, *rest)
+        return f({}, pool({}, conv.operation(x, weight, *rest)))
 
     return as_one
 

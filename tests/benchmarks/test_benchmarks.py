@@ -56,9 +56,9 @@ def test_a_layer_is_measured_against_the_peak() -> None:
     assert share(None, row, 4e12) is None
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("system", ["mlp", "conv28", "dcgan"])
 def test_layers_have_as_many_operations_as_pytorch_counts(system: System) -> None:
-    pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks.contenders.steps_torch import Torch

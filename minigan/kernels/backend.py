@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigan import faster
+from minigan.autodiff import stop_gradient
 from minigan.faster import stand_in, surrounds
 from minigan.kernels import adam, convolution, dense, elementwise, normalization, pooling
 from minigan.kernels.elementwise import Activation
@@ -221,7 +222,7 @@ def _(p: Array, pieces: Sequence[Array], M: Array, V: Array, b1: float, b2: floa
 def _(arrays: Iterable[Any]) -> faster.Context | None:
     """The work for a convolution's gradient runs on the pool; that of matrix products alone is left to BLAS."""
     for a in arrays:
-        if a.ndim == 4 and faster.switched_on:
+        if a.ndim == 4 and faster.switched_on and type(stop_gradient(a)) is np.ndarray:
             return on_the_pool()
     return None
 

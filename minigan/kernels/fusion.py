@@ -171,7 +171,8 @@ def _pooled(conv: Any, f: Any, pool: Any, *settings: float) -> Callable[..., Arr
 
 def _on_the_pool(steps: faster.Steps, p: Any, x: Array, path: str, training: bool) -> Array:
     """Layers with convolutions among them, which run on the pool's threads."""
-    with on_the_pool() if faster.switched_on else nullcontext():
+    on_numpy = faster.switched_on and type(stop_gradient(x)) is np.ndarray  # others' bits must not depend on kernels
+    with on_the_pool() if on_numpy else nullcontext():
         for step, name in steps:
             x = step(p, x, path + name, training)
     return x

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from minigan.data.idx import MAX_EXPANSION, IDXError, read_idx
 from tests.data.idx_files import write_idx
+from tests.files.damage import scratched
 from tests.memory import examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
@@ -105,7 +106,7 @@ def test_ten_thousand_broken_files_are_read_or_refused_within_memory() -> None:
     tracemalloc.start()
     try:
         for n in range(10_000):
-            content = _mutated(rng, valid[n % len(valid)]) if n % 5 else rng.bytes(rng.integers(64))
+            content = scratched(rng, valid[n % len(valid)], head=20) if n % 5 else rng.bytes(rng.integers(64))
             if n % 10 == 5:
                 content = (b"\0\0", b"\x1f\x8b\x08\0")[n % 20 == 5] + content
             tracemalloc.reset_peak()
@@ -117,17 +118,3 @@ def test_ten_thousand_broken_files_are_read_or_refused_within_memory() -> None:
     finally:
         tracemalloc.stop()
     assert 100 < read < 9_000  # flipped pixels are pixels: some files survive
-
-
-def _mutated(rng: np.random.Generator, content: bytes) -> bytes:
-    """The file with bits flipped (half of the time in its head), bytes overwritten, cut off or appended."""
-    changed = bytearray(content)
-    kind = rng.integers(5)
-    if kind == 0:
-        return bytes(changed[: rng.integers(len(changed))])
-    if kind == 1:
-        return bytes(changed) + rng.bytes(rng.integers(1, 20))
-    for _ in range(rng.integers(1, 4)):
-        place = rng.integers(min(20, len(changed)) if kind == 2 else len(changed))
-        changed[place] = rng.integers(256) if kind == 3 else changed[place] ^ (1 << rng.integers(8))
-    return bytes(changed)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from minigan.data.batches import to_floats
 from minigan.data.images import ImageError, ImageFolder, read_image
+from tests.files.damage import scratched
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -368,7 +369,7 @@ def test_ten_thousand_broken_files_are_read_or_refused_within_memory() -> None:
     good = 0
     for n in range(10_000):
         start = valid[n % len(valid)]
-        content = _mutated(rng, start) if n % 7 else start[: rng.integers(12)] + rng.bytes(rng.integers(100))
+        content = _scratched(rng, start) if n % 7 else start[: rng.integers(12)] + rng.bytes(rng.integers(100))
         with contextlib.suppress(ImageError):
             good += read(content, 4, max_pixels=2**16).shape == (4, 4, 3)
     assert 1000 < good < 9000  # a flipped pixel is a pixel
@@ -380,23 +381,15 @@ def test_five_hundred_broken_zips_are_read_or_refused(tmp_path: Path) -> None:
     path = fill(tmp_path / "a.zip", {"a/1.png": plain(RED), "b/1.png": plain(WHITE)})
     content, good = path.read_bytes(), 0
     for _ in range(500):
-        path.write_bytes(_mutated(rng, content))
+        path.write_bytes(scratched(rng, content, head=60))
         with contextlib.suppress(ImageError, OSError):
             good += len(list(ImageFolder(path, 4))) == 2
     assert 10 < good < 490
 
 
-def _mutated(rng: np.random.Generator, content: bytes) -> bytes:
-    """The file with bits flipped, bytes overwritten, cut off or appended; every other PNG gets checksums that fit."""
-    changed = bytearray(content)
-    kind = rng.integers(5)
-    if kind == 0:
-        return bytes(changed[: rng.integers(len(changed))])
-    if kind == 1:
-        return bytes(changed) + rng.bytes(rng.integers(1, 20))
-    for _ in range(rng.integers(1, 4)):
-        place = rng.integers(min(60, len(changed)) if kind == 2 else len(changed))
-        changed[place] = rng.integers(256) if kind == 3 else changed[place] ^ (1 << rng.integers(8))
+def _scratched(rng: np.random.Generator, content: bytes) -> bytes:
+    """The file scratched; every other PNG gets checksums that fit."""
+    changed = bytearray(scratched(rng, content, head=60))
     if changed[:4] == b"\x89PNG" and rng.integers(2):
         start = 8
         while start + 12 <= len(changed):

@@ -1,4 +1,4 @@
-"""Ways to break bytes: what the tests of weight files and checkpoints share."""
+"""Ways to break bytes: what the tests of weight files, checkpoints and data files share."""
 
 from __future__ import annotations
 
@@ -33,3 +33,17 @@ def mutated(rng: np.random.Generator, data: bytes) -> bytes:
         ][rng.integers(6)]
         data = data[:i] + new + data[stop:]
     return data
+
+
+def scratched(rng: np.random.Generator, data: bytes, head: int) -> bytes:
+    """data cut off, added to, or with one to three bytes changed: anywhere, or in its first `head` bytes."""
+    kind = rng.integers(5)
+    if kind == 0:
+        return truncated(rng, data)
+    if kind == 1:
+        return data + rng.bytes(rng.integers(1, 20))
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        i = rng.integers(min(head, len(data)) if kind == 2 else len(data))
+        changed[i] = rng.integers(256) if kind == 3 else changed[i] ^ (1 << rng.integers(8))
+    return bytes(changed)
